@@ -1,0 +1,80 @@
+//! The resources, one file each: document, handler and its text in the API's document together.
+
+mod health;
+mod metrics;
+mod opportunities;
+mod products;
+mod runs;
+mod stats;
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use poem_openapi::{Object, Tags};
+use serde::Serialize;
+use shared::ports::catalog::Total;
+
+use crate::api::Api;
+use crate::values::Relation;
+
+/// All of them.
+pub(crate) type Routes = (
+    products::ProductRoutes,
+    opportunities::OpportunityRoutes,
+    stats::StatsRoutes,
+    runs::RunRoutes,
+    health::HealthRoutes,
+    metrics::MetricsRoutes,
+);
+
+/// The handlers over what they share.
+pub(crate) fn routes(api: Arc<Api>) -> Routes {
+    (
+        products::ProductRoutes::new(Arc::clone(&api)),
+        opportunities::OpportunityRoutes::new(Arc::clone(&api)),
+        stats::StatsRoutes::new(Arc::clone(&api)),
+        runs::RunRoutes::new(Arc::clone(&api)),
+        health::HealthRoutes::new(api),
+        metrics::MetricsRoutes,
+    )
+}
+
+/// Groups of operations in the document.
+#[derive(Tags)]
+enum Group {
+    /// Articles and their prices in every marketplace.
+    Products,
+    /// Gaps between two marketplaces.
+    Opportunities,
+    /// How the whole stands.
+    Overview,
+    /// For those who run it.
+    Operations,
+}
+
+/// How many items match over all pages.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(rename = "Total")]
+struct TotalDocument {
+    /// The number counted.
+    value: u64,
+    /// `eq`: that many match. `gte`: at least that many, counting stopped there.
+    relation: Relation,
+}
+
+impl From<Total> for TotalDocument {
+    fn from(total: Total) -> Self {
+        TotalDocument {
+            value: total.value,
+            relation: Relation(if total.exact { "eq" } else { "gte" }),
+        }
+    }
+}
+
+/// The name of an answer: the resource and what was asked of it, in one form.
+fn key(resource: &str, asked: &impl std::fmt::Debug) -> String {
+    let mut key = resource.to_owned();
+    // Writing to a string cannot fail.
+    let _ = write!(key, " {asked:?}");
+    key
+}

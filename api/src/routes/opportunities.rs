@@ -1,0 +1,341 @@
+//! `/opportunities`: gaps between two marketplaces.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use poem::Request;
+use poem_openapi::{Object, OpenApi};
+use rust_decimal::Decimal;
+use serde::Serialize;
+use shared::domain::listing::name_key;
+use shared::domain::opportunity::RatesUsed;
+use shared::domain::{Asin, Marketplace, Opportunity, OpportunityId, Percentage, Staleness, UnixMillis};
+use shared::ports::catalog::{OpportunityQuery, OpportunitySort, Sort};
+
+use super::{Group, TotalDocument, key};
+use crate::answer::Answered;
+use crate::api::Api;
+use crate::error::{FetchError, ItemFailure, ListFailure, Problem};
+use crate::freshness::DependsOn;
+use crate::params::{Cursor, DEFAULT_LIMIT, Limit, MinMargin, Name, Path, Query};
+use crate::values::{Amount, Closed, CurrencyCode, Instant, Market};
+
+/// The handlers.
+pub(crate) struct OpportunityRoutes {
+    api: Arc<Api>,
+}
+
+/// An article bought in one marketplace and sold in another. The margin is the gap between two landed prices, before
+/// VAT, fees and freight.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(rename = "Opportunity")]
+struct OpportunityDocument {
+    /// `ASIN:SOURCE:TARGET`.
+    id: String,
+    /// The article.
+    asin: String,
+    /// Its title.
+    #[oai(nullable)]
+    title: Option<String>,
+    /// Its brand.
+    #[oai(nullable)]
+    brand: Option<String>,
+    /// Its main image.
+    #[oai(nullable)]
+    image_url: Option<String>,
+    /// Where it is bought.
+    source_market: Market,
+    /// Where it is sold.
+    target_market: Market,
+    /// Landed price where it is bought, in `source_currency`.
+    source_price: Amount,
+    /// ISO 4217.
+    source_currency: CurrencyCode,
+    /// Landed price where it is sold, in `target_currency`.
+    target_price: Amount,
+    /// ISO 4217.
+    target_currency: CurrencyCode,
+    /// `source_price` in EUR, rounded half up to the cent.
+    source_price_eur: Amount,
+    /// `target_price` in EUR, rounded half up to the cent.
+    target_price_eur: Amount,
+    /// `target_price_eur - source_price_eur`, EUR.
+    margin: Amount,
+    /// The margin in percent of `source_price_eur`, two decimals.
+    margin_percentage: Amount,
+    /// Currency of `margin` and of the prices in EUR.
+    currency: CurrencyCode,
+    /// The rates it was computed with; null when both prices are in EUR.
+    #[oai(nullable)]
+    exchange_rate: Option<RatesUsedDocument>,
+    /// The gap exists, and neither price is older than `LEG_STALE_AFTER` (24 hours).
+    is_active: bool,
+    /// Why it is not active: `gap`, `price_gone`, `stale`, `rate` or `config`; null while it is.
+    #[oai(nullable)]
+    closed_reason: Option<Closed>,
+    /// When the gap was first seen, ever.
+    first_seen: Instant,
+    /// When it last opened.
+    opened_at: Instant,
+    /// When it was last found open.
+    last_seen: Instant,
+    /// From when the age of the source price counts.
+    source_observed_at: Instant,
+    /// From when the age of the target price counts.
+    target_observed_at: Instant,
+    /// Where people buy it.
+    buy_url: String,
+    /// Where people sell it.
+    sell_url: String,
+}
+
+/// Reference rates of the European Central Bank that were used.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(rename = "ExchangeRateUsed")]
+struct RatesUsedDocument {
+    /// The day they were published for.
+    date: NaiveDate,
+    /// Units per 1 EUR, by currency (ISO 4217).
+    rates: BTreeMap<String, Amount>,
+}
+
+/// One page of opportunities.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(rename = "OpportunityList")]
+struct OpportunityListDocument {
+    /// In order.
+    items: Vec<OpportunityDocument>,
+    /// Over all pages.
+    total: TotalDocument,
+    /// For the next page, with the same other parameters; null on the last.
+    #[oai(nullable)]
+    next_cursor: Option<String>,
+    /// What to know of this list: there when `min_margin` lies below the margin from which gaps are recorded at all.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notice: Option<String>,
+}
+
+/// What was asked, in one form.
+#[derive(Debug, Clone)]
+struct Asked {
+    min_margin: Option<Percentage>,
+    source: Option<Marketplace>,
+    target: Option<Marketplace>,
+    asin: Option<Asin>,
+    brand: Option<String>,
+    category: Option<String>,
+    active: bool,
+    sort: Sort<OpportunitySort>,
+    limit: usize,
+    cursor: Option<String>,
+}
+
+impl Asked {
+    fn query(self, now: UnixMillis, staleness: Staleness) -> OpportunityQuery {
+        OpportunityQuery {
+            min_margin: self.min_margin,
+            source: self.source,
+            target: self.target,
+            asin: self.asin,
+            brand: self.brand,
+            category: self.category,
+            active: Some((self.active, now.plus_millis(-staleness.leg_millis))),
+            sort: self.sort,
+            limit: self.limit,
+            cursor: self.cursor,
+        }
+    }
+
+    fn notice(&self, floor: Decimal) -> Option<String> {
+        let asked = self.min_margin.map(Percentage::to_decimal).filter(|asked| *asked < floor)?;
+        let (asked, floor) = (asked.normalize(), floor.normalize());
+        Some(format!(
+            "only gaps above {floor} % are recorded (MIN_MARGIN_PERCENT): min_margin={asked} finds no others"
+        ))
+    }
+}
+
+#[OpenApi(tag = "Group::Opportunities")]
+impl OpportunityRoutes {
+    /// List opportunities
+    ///
+    /// Active ones by margin in percent, greatest first, unless asked otherwise. An answer is kept until an opportunity
+    /// changes, for a minute at most; a change shows within about a second.
+    #[oai(path = "/opportunities", method = "get", operation_id = "list_opportunities")]
+    #[allow(clippy::too_many_arguments)]
+    async fn list(
+        &self,
+        request: &Request,
+        /// Margin of at least this many percent.
+        min_margin: Query<MinMargin>,
+        /// Bought in this marketplace. `GB` is accepted for `UK`.
+        source_market: Query<Market>,
+        /// Sold in this marketplace.
+        target_market: Query<Market>,
+        /// Of this article.
+        asin: Query<Asin>,
+        /// Of this brand, compared whole and without case.
+        brand: Query<Name>,
+        /// Of this root category, compared whole and without case.
+        category: Query<Name>,
+        /// Active ones (the default), or those that are not.
+        active: Query<bool>,
+        /// One field, `-` before it for descending; ties by id.
+        sort: Query<Sort<OpportunitySort>>,
+        /// Items a page.
+        limit: Query<Limit>,
+        /// `next_cursor` of the page before; belongs to the query it came with.
+        cursor: Query<Cursor>,
+    ) -> Result<Answered<OpportunityListDocument>, ListFailure> {
+        let asked = Asked {
+            min_margin: min_margin.0.map(MinMargin::at_least),
+            source: source_market.0.map(|market| market.0),
+            target: target_market.0.map(|market| market.0),
+            asin: asin.0,
+            brand: brand.0.map(|brand| name_key(&brand.0)),
+            category: category.0.map(|category| name_key(&category.0)),
+            active: active.0.unwrap_or(true),
+            sort: sort.0.unwrap_or(Sort {
+                field: OpportunitySort::MarginPercentage,
+                descending: true,
+            }),
+            limit: limit.0.map_or(DEFAULT_LIMIT, |limit| limit.0),
+            cursor: cursor.0.map(|cursor| cursor.0),
+        };
+        let key = key("opportunities", &asked);
+        let fetch = list(Arc::clone(&self.api), asked);
+        let held = self.api.answer(DependsOn::Opportunities, &key, fetch).await?;
+        Ok(Answered::new(held, request.headers(), self.api.now()))
+    }
+
+    /// One opportunity
+    ///
+    /// Open or closed; a closed one has the numbers it last had.
+    #[oai(path = "/opportunities/:id", method = "get", operation_id = "get_opportunity")]
+    async fn get(
+        &self,
+        request: &Request,
+        /// `ASIN:SOURCE:TARGET`.
+        id: Path<OpportunityId>,
+    ) -> Result<Answered<OpportunityDocument>, ItemFailure> {
+        let key = key("opportunity", &id.0);
+        let held = self.api.answer(DependsOn::OneDocument, &key, get(Arc::clone(&self.api), id.0)).await?;
+        Ok(Answered::new(held, request.headers(), self.api.now()))
+    }
+}
+
+impl OpportunityRoutes {
+    pub(super) fn new(api: Arc<Api>) -> Self {
+        OpportunityRoutes { api }
+    }
+}
+
+async fn list(api: Arc<Api>, asked: Asked) -> Result<OpportunityListDocument, FetchError> {
+    let surroundings = api.surroundings().await?;
+    let notice = asked.notice(surroundings.min_margin_percent(api.config.min_margin_percent));
+    let (now, staleness) = (api.now(), api.config.staleness);
+    let page = api.catalog.search_opportunities(&asked.query(now, staleness)).await?;
+    Ok(OpportunityListDocument {
+        items: page
+            .items
+            .into_iter()
+            .map(|opportunity| OpportunityDocument::of(opportunity, now, staleness))
+            .collect(),
+        total: page.total.into(),
+        next_cursor: page.next_cursor,
+        notice,
+    })
+}
+
+async fn get(api: Arc<Api>, id: OpportunityId) -> Result<OpportunityDocument, FetchError> {
+    let found = api.catalog.read_opportunities(&[id]).await?.into_iter().flatten().next();
+    let opportunity = found.ok_or_else(|| Problem::NotKnown {
+        what: format!("opportunity {id}"),
+    })?;
+    Ok(OpportunityDocument::of(opportunity.value, api.now(), api.config.staleness))
+}
+
+impl OpportunityDocument {
+    /// An opportunity as shown at some instant: the ages of its legs count from now.
+    fn of(opportunity: Opportunity, now: UnixMillis, staleness: Staleness) -> Self {
+        let is_active = opportunity.is_active_at(now, staleness);
+        let closed_reason = match opportunity.closed_reason {
+            Some(reason) => Some(Closed(reason.name())),
+            None if is_active => None,
+            // It aged since it was last evaluated.
+            None => Some(Closed("stale")),
+        };
+        let OpportunityId { asin, source, target } = opportunity.id;
+        OpportunityDocument {
+            id: opportunity.id.to_string(),
+            asin: asin.to_string(),
+            title: opportunity.title,
+            brand: opportunity.brand,
+            image_url: opportunity.image_url,
+            source_market: source.into(),
+            target_market: target.into(),
+            source_price: opportunity.source_price.into(),
+            source_currency: CurrencyCode(opportunity.source_price.currency.code()),
+            target_price: opportunity.target_price.into(),
+            target_currency: CurrencyCode(opportunity.target_price.currency.code()),
+            source_price_eur: opportunity.source_price_eur.into(),
+            target_price_eur: opportunity.target_price_eur.into(),
+            margin: opportunity.margin.into(),
+            margin_percentage: opportunity.margin_percentage.into(),
+            currency: CurrencyCode(opportunity.margin.currency.code()),
+            exchange_rate: opportunity.exchange_rate.map(RatesUsedDocument::of),
+            is_active,
+            closed_reason,
+            first_seen: opportunity.first_seen.into(),
+            opened_at: opportunity.opened_at.into(),
+            last_seen: opportunity.last_seen.into(),
+            source_observed_at: opportunity.source_observed_at.into(),
+            target_observed_at: opportunity.target_observed_at.into(),
+            buy_url: source.product_url(asin),
+            sell_url: target.product_url(asin),
+        }
+    }
+}
+
+impl RatesUsedDocument {
+    fn of(used: RatesUsed) -> Self {
+        RatesUsedDocument {
+            date: used.date,
+            rates: used
+                .units_per_eur
+                .into_iter()
+                .map(|(currency, rate)| (currency.code().to_owned(), Amount(rate)))
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_margin_below_what_is_recorded_is_told() {
+        let asked = |hundredths: Option<i64>| Asked {
+            min_margin: hundredths.map(Percentage),
+            source: None,
+            target: None,
+            asin: None,
+            brand: None,
+            category: None,
+            active: true,
+            sort: Sort {
+                field: OpportunitySort::Asin,
+                descending: false,
+            },
+            limit: 1,
+            cursor: None,
+        };
+        assert_eq!(asked(None).notice(Decimal::TEN), None);
+        assert_eq!(asked(Some(1000)).notice(Decimal::TEN), None);
+        let notice = asked(Some(550)).notice(Decimal::TEN).unwrap();
+        assert!(notice.contains("above 10 %") && notice.contains("min_margin=5.5"), "{notice}");
+    }
+}

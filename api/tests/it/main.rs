@@ -1,0 +1,12 @@
+//! The API over the embedded catalog, and once over a socket.
+
+mod caching;
+mod document;
+mod harness;
+mod http;
+mod opportunities;
+mod overview;
+mod pages;
+mod products;
+mod samples;
+mod server;

@@ -1,0 +1,8 @@
+//! The product as users start it: shape of the workspace, simulator in to API answer out, a scripted Keepa, kill -9.
+
+mod double;
+mod independent;
+mod pipeline;
+mod restart;
+mod system;
+mod workspace_shape;

@@ -1,0 +1,9 @@
+//! The detector as it runs, over the embedded event log and catalog.
+
+// Helpers of tests may unwrap as tests do; clippy only knows functions marked as tests.
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+mod http;
+mod pipeline;
+mod rates;

@@ -1,0 +1,162 @@
+//! What this owner of a partition wrote or read in real time: the merged products and their versions. Pure.
+//!
+//! It saves the read before a merge, which costs more than the write. It is bounded by (approximate) bytes and drops
+//! the least recently used; it is dropped as a whole with the partition, since another owner writes then.
+
+use std::collections::{BTreeMap, HashMap};
+
+use shared::domain::{Asin, MarketState, StoredProduct};
+use shared::ports::catalog::Versioned;
+
+/// Products by ASIN, the least recently used dropped first.
+#[derive(Debug)]
+pub(crate) struct MergeCache {
+    entries: HashMap<Asin, Entry>,
+    by_use: BTreeMap<u64, Asin>,
+    clock: u64,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    product: Versioned<StoredProduct>,
+    used: u64,
+    bytes: usize,
+}
+
+impl MergeCache {
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        MergeCache {
+            entries: HashMap::new(),
+            by_use: BTreeMap::new(),
+            clock: 0,
+            bytes: 0,
+            max_bytes,
+        }
+    }
+
+    /// The product, if held; it counts as used.
+    pub(crate) fn get(&mut self, asin: Asin) -> Option<&Versioned<StoredProduct>> {
+        self.clock += 1;
+        let entry = self.entries.get_mut(&asin)?;
+        self.by_use.remove(&entry.used);
+        entry.used = self.clock;
+        self.by_use.insert(entry.used, asin);
+        Some(&entry.product)
+    }
+
+    /// Holds a product, in place of what was held of it.
+    pub(crate) fn put(&mut self, product: Versioned<StoredProduct>) {
+        let asin = product.value.product.asin;
+        self.remove(asin);
+        self.clock += 1;
+        let bytes = approximate_bytes(&product.value);
+        self.bytes += bytes;
+        self.by_use.insert(self.clock, asin);
+        self.entries.insert(
+            asin,
+            Entry {
+                product,
+                used: self.clock,
+                bytes,
+            },
+        );
+        while self.bytes > self.max_bytes && self.entries.len() > 1 {
+            let Some((_, &oldest)) = self.by_use.first_key_value() else { break };
+            self.remove(oldest);
+        }
+    }
+
+    /// Forgets a product: somebody else wrote it.
+    pub(crate) fn remove(&mut self, asin: Asin) {
+        if let Some(entry) = self.entries.remove(&asin) {
+            self.by_use.remove(&entry.used);
+            self.bytes -= entry.bytes;
+        }
+    }
+}
+
+/// What a product costs in memory, to within a factor of two.
+pub(crate) fn approximate_bytes(stored: &StoredProduct) -> usize {
+    const PER_PRODUCT: usize = 1024;
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let state = |state: &MarketState| {
+        let attributes = state.attributes.as_ref().map_or(0, |register| {
+            let facts = &register.facts;
+            let categories: usize = facts.categories.iter().map(|category| category.name.len() + 40).sum();
+            let codes: usize = facts.product_codes.iter().map(|code| code.len() + 24).sum();
+            text(&facts.title) + text(&facts.brand) + text(&facts.image_url) + categories + codes
+        });
+        2 * size_of::<MarketState>() + attributes
+    };
+    let states: usize = stored.product.markets.values().flat_map(BTreeMap::values).map(state).sum();
+    PER_PRODUCT + states + text(&stored.listing.title) + text(&stored.listing.image_url)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use shared::domain::{Listing, Product, UnixMillis};
+    use shared::ports::catalog::Version;
+
+    use super::*;
+
+    fn asin(number: usize) -> Asin {
+        format!("B{number:09}").parse().expect("an ASIN")
+    }
+
+    fn product(number: usize, revision: i64) -> Versioned<StoredProduct> {
+        Versioned {
+            value: StoredProduct {
+                product: Product {
+                    asin: asin(number),
+                    markets: BTreeMap::new(),
+                    first_seen: UnixMillis(1),
+                    last_updated: UnixMillis(1),
+                    last_priced_at: None,
+                },
+                revision,
+                listing: Listing::default(),
+            },
+            version: Version {
+                index: Arc::from("products"),
+                seq_no: 1,
+                primary_term: 1,
+            },
+        }
+    }
+
+    #[test]
+    fn the_least_recently_used_product_is_dropped() {
+        let one = approximate_bytes(&product(0, 1).value);
+        let mut cache = MergeCache::new(3 * one);
+        for number in 0..3 {
+            cache.put(product(number, 1));
+        }
+        assert!(cache.get(asin(0)).is_some());
+        cache.put(product(3, 1));
+        assert!(cache.get(asin(1)).is_none());
+        assert!([0, 2, 3].into_iter().all(|number| cache.get(asin(number)).is_some()));
+    }
+
+    #[test]
+    fn a_product_is_held_once_in_its_newest_form() {
+        let mut cache = MergeCache::new(usize::MAX);
+        cache.put(product(1, 1));
+        cache.put(product(1, 2));
+        assert_eq!(cache.get(asin(1)).map(|product| product.value.revision), Some(2));
+        cache.remove(asin(1));
+        assert!(cache.get(asin(1)).is_none());
+        assert_eq!((cache.bytes, cache.by_use.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_product_larger_than_the_bound_is_held_alone() {
+        let mut cache = MergeCache::new(1);
+        cache.put(product(1, 1));
+        cache.put(product(2, 1));
+        assert!(cache.get(asin(1)).is_none() && cache.get(asin(2)).is_some());
+    }
+}

@@ -1,0 +1,895 @@
+use proptest::prelude::*;
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+use shared::domain::price::{BuyBoxFacts, OfferFacts, PriceFacts, StatisticsOrigin};
+use shared::domain::{KeepaMinutes, Listing, MarketState, Marketplace, ObservedAt, Source, Staleness, StoredProduct, UnixMillis};
+
+use super::*;
+
+const ASIN: &str = "B0D1XD1ZV3";
+/// 2026-01-11T12:00Z, and the same in Keepa's minutes.
+const NOW: UnixMillis = UnixMillis(1_768_132_800_000);
+const NOW_MINUTES: i64 = 7_904_880;
+
+fn decode_bytes(key: &[u8], payload: &[u8]) -> Result<Decoded, Refusal> {
+    let input = Input {
+        key: Some(key),
+        payload: Some(payload),
+        timestamp: NOW,
+    };
+    decode(&input, NOW)
+}
+
+fn envelope(product: &str) -> String {
+    format!(
+        r#"{{"v":1,"asin":"{ASIN}","domain_id":3,"fetched_at_ms":{},"source":"watchlist","run_id":null,"product":{product}}}"#,
+        NOW.0
+    )
+}
+
+/// The state that a product object in an envelope becomes.
+fn state_of(product: &Value) -> MarketState {
+    let payload = envelope(&product.to_string());
+    let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).unwrap_or_else(|refusal| panic!("{refusal}: {payload}"));
+    decoded.update.markets[&Marketplace::DE][&Source::Keepa].clone()
+}
+
+fn refusal_of(payload: &str) -> RefusalClass {
+    decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect_err(payload).class
+}
+
+/// Keepa's array of a slot per series, -1 but for the given ones.
+fn slots(length: usize, values: &[(usize, i64)]) -> Value {
+    let mut slots = vec![-1; length];
+    for &(index, value) in values {
+        slots[index] = value;
+    }
+    json!(slots)
+}
+
+fn with_stats(stats: Value) -> Value {
+    json!({"asin": ASIN, "domainId": 3, "productType": 0, "lastUpdate": NOW_MINUTES, "stats": stats})
+}
+
+type Carried = (Option<(Option<i64>, Option<i64>)>, Option<Option<i64>>);
+
+/// What a state carries: new and Amazon's, buy box; outer `None` = not asked for.
+fn carried(state: &MarketState) -> Carried {
+    let prices = state.prices.as_ref().map(|register| (register.facts.new, register.facts.amazon));
+    (prices, state.buy_box.as_ref().map(|register| register.facts.landed))
+}
+
+#[test]
+fn what_is_no_update_is_refused_by_class() {
+    use RefusalClass::{Asin, Clock, Domain, Json, Key, Shape, Version};
+    let head = format!(r#""v":1,"asin":"{ASIN}","domain_id":3,"fetched_at_ms":{}"#, NOW.0);
+    let with = |product: &str| format!(r#"{{{head},"product":{product}}}"#);
+    let late = NOW.0 + CLOCK_TOLERANCE_MILLIS + 1;
+    let late_minutes = NOW_MINUTES + 6;
+    for (payload, class) in [
+        (" ".to_owned(), Json),
+        ("null".into(), Json),
+        ("[]".into(), Json),
+        (format!("[1,\"{ASIN}\",3,1,null,{{}}]"), Json),
+        ("\"text\"".into(), Json),
+        ("4".into(), Json),
+        ("{".into(), Json),
+        ("{}{}".into(), Json),
+        ("{\"asin\":NaN}".into(), Json),
+        ("{\"asin\":01}".into(), Json),
+        ("{'asin':1}".into(), Json),
+        ("{\"asin\":1,}".into(), Json),
+        ("<html>".into(), Json),
+        (format!(r#"{{"asin":"{ASIN}","asin":"{ASIN}","domain":3}}"#), Shape),
+        (with("{}").replace("\"v\":1", "\"v\":2"), Version),
+        (with("{}").replace("\"v\":1", "\"v\":\"1\""), Version),
+        (with("{}").replace("\"v\":1", "\"v\":1.5"), Version),
+        (with("{}").replace("\"v\":1,", ""), Version),
+        (with("{}").replace("\"v\":1", "\"v\":null"), Version),
+        ("{}".into(), Asin),
+        ("{\"v\":1}".into(), Asin),
+        (with("{}").replace(ASIN, "B0D1XD1ZV"), Asin),
+        (with("{}").replace(&format!("\"{ASIN}\""), "1886940606"), Asin),
+        (with("{}").replace(ASIN, "B000000000"), Key),
+        (with(r#"{"asin":"B000000000"}"#), Asin),
+        (with(r#"{"asin":7}"#), Asin),
+        (with("{}").replace("\"domain_id\":3", "\"domain_id\":7"), Domain),
+        (with("{}").replace("\"domain_id\":3", "\"domain_id\":0"), Domain),
+        (with("{}").replace("\"domain_id\":3", "\"domain_id\":13"), Domain),
+        (with("{}").replace("\"domain_id\":3", "\"domain_id\":\"3\""), Domain),
+        (with("{}").replace("\"domain_id\":3", "\"domain_id\":3.5"), Domain),
+        (with("{}").replace("\"domain_id\":3,", ""), Domain),
+        (with(r#"{"domainId":1}"#), Domain),
+        (with(r#"{"domainId":"x"}"#), Domain),
+        (with("{}").replace(&NOW.0.to_string(), &late.to_string()), Clock),
+        (with("{}").replace(&NOW.0.to_string(), "0"), Clock),
+        (with("{}").replace(&NOW.0.to_string(), "-5"), Clock),
+        (with("{}").replace(&NOW.0.to_string(), &i64::MAX.to_string()), Clock),
+        (with(&format!(r#"{{"lastUpdate":{late_minutes}}}"#)), Clock),
+        (with(&format!(r#"{{"lastUpdate":{}}}"#, i64::MAX)), Clock),
+        (with("{}").replace(&NOW.0.to_string(), "true"), Shape),
+        (with("{}").replace(&NOW.0.to_string(), "\"soon\""), Shape),
+        (with("{}").replace(&NOW.0.to_string(), "null"), Shape),
+        (format!("{{{head}}}"), Shape),
+        (with("null"), Shape),
+        (with("[]"), Shape),
+        (with("\"{}\""), Shape),
+        (format!(r#"{{{head},"source":5,"product":{{}}}}"#), Shape),
+        (with(r#"{"stats":[]}"#), Shape),
+        (with(r#"{"stats":"none"}"#), Shape),
+        (with(r#"{"stats":{"current":4999}}"#), Shape),
+        (with(r#"{"stats":{"current":{"1":4999}}}"#), Shape),
+        (with(r#"{"stats":{"current":[-1,"4999"]}}"#), Shape),
+        (with(r#"{"stats":{"current":[-1,49.99]}}"#), Shape),
+        (with(r#"{"stats":{"current":[-1,99999999999]}}"#), Shape),
+        (with(r#"{"stats":{"current":[-1,4999],"buyBoxPrice":"4999"}}"#), Shape),
+        (with(r#"{"stats":{"current":[-1,4999],"buyBoxPrice":4999,"buyBoxShipping":[]}}"#), Shape),
+        (with(r#"{"stats":{"current":[-1,4999],"current":[]}}"#), Shape),
+        (with(r#"{"csv":{}}"#), Shape),
+        (with(r#"{"csv":"[]"}"#), Shape),
+        (with(r#"{"csv":[null,5]}"#), Shape),
+        (with(r#"{"csv":[null,[1,2,3]]}"#), Shape),
+        (with(r#"{"csv":[null,[1,"2"]]}"#), Shape),
+        (with(r#"{"csv":[null,[1,null]]}"#), Shape),
+        (with(r#"{"productType":"0"}"#), Shape),
+        (with(r#"{"lastUpdate":{}}"#), Shape),
+        (with(r#"{"lastUpdate":1,"lastUpdate":2}"#), Shape),
+        (format!(r#"{{"asin":"{ASIN}"}}"#), Domain),
+        (format!(r#"{{"asin":"{ASIN}","domain":7}}"#), Domain),
+        (format!(r#"{{"asin":"{ASIN}","domain":"DE"}}"#), Domain),
+        (format!(r#"{{"asin":"{ASIN}","domain":3,"stats":4999}}"#), Shape),
+        (format!(r#"{{"asin":"{ASIN}","domain":3,"stats":{{"current":"4999"}}}}"#), Shape),
+        (format!(r#"{{"asin":"{ASIN}","domain":3,"stats":{{"current":[4999]}}}}"#), Shape),
+        (format!(r#"{{"asin":"{ASIN}","domain":3,"stats":{{"current":49.99}}}}"#), Shape),
+    ] {
+        assert_eq!(refusal_of(&payload), class, "{payload}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_and_no_bytes_at_all_are_refused() {
+    for (payload, class) in [
+        (None, RefusalClass::Empty),
+        (Some(&b""[..]), RefusalClass::Empty),
+        (Some(&b"{\"asin\":\"\xff\"}"[..]), RefusalClass::Json),
+        (Some(&b"\xef\xbb\xbf{}"[..]), RefusalClass::Json),
+    ] {
+        let input = Input {
+            key: Some(ASIN.as_bytes()),
+            payload,
+            timestamp: NOW,
+        };
+        assert_eq!(decode(&input, NOW).expect_err("refused").class, class);
+    }
+}
+
+#[test]
+fn the_key_has_to_be_the_asin_in_upper_case() {
+    let payload = envelope("{}");
+    for key in [Some(&b"b0d1xd1zv3"[..]), Some(b""), Some(b"\xff\xfe"), Some(b"B0D1XD1ZV3 "), None] {
+        let input = Input {
+            key,
+            payload: Some(payload.as_bytes()),
+            timestamp: NOW,
+        };
+        assert_eq!(decode(&input, NOW).expect_err("refused").class, RefusalClass::Key);
+    }
+    let lower = payload.replace(ASIN, &ASIN.to_lowercase());
+    assert!(decode_bytes(ASIN.as_bytes(), lower.as_bytes()).is_ok());
+}
+
+#[test]
+fn messages_never_grow_with_the_record() {
+    let long = "x".repeat(100_000);
+    for payload in [
+        format!(r#"{{"asin":"{long}"}}"#),
+        envelope(&format!(r#"{{"stats":"{long}"}}"#)),
+        format!(r#"{{"asin":"{ASIN}","domain":"{long}"}}"#),
+    ] {
+        let refusal = decode_bytes(long.as_bytes(), payload.as_bytes()).expect_err("refused");
+        assert!(refusal.message.len() <= 500, "{}", refusal.message);
+    }
+}
+
+#[test]
+fn sources_are_keepa_unless_a_user_observed_it() {
+    for (source, expected) in [
+        ("\"observation\"", Source::Observation),
+        ("\"watchlist\"", Source::Keepa),
+        ("\"deals\"", Source::Keepa),
+        ("\"\"", Source::Keepa),
+        ("null", Source::Keepa),
+    ] {
+        let payload = envelope("{}").replace("\"watchlist\"", source);
+        let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect("decoded");
+        assert_eq!(decoded.update.markets[&Marketplace::DE].keys().collect::<Vec<_>>(), [&expected]);
+    }
+}
+
+#[test]
+fn a_product_that_lacks_everything_is_an_update_that_erases_nothing() {
+    for product in [
+        "{}",
+        r#"{"csv":null,"stats":null,"title":null,"categories":null,"brand":null}"#,
+        r#"{"stats":{},"csv":[]}"#,
+    ] {
+        let decoded = decode_bytes(ASIN.as_bytes(), envelope(product).as_bytes()).expect(product);
+        let state = &decoded.update.markets[&Marketplace::DE][&Source::Keepa];
+        let expected = MarketState::observed(ObservedAt {
+            last_update: KeepaMinutes::from_unix(NOW),
+            fetched_at: NOW,
+        });
+        assert_eq!(*state, expected, "{product}");
+        assert_eq!(decoded.update.last_priced_at, None);
+    }
+}
+
+#[test]
+fn the_last_update_is_keepas_or_else_the_minute_of_the_fetch() {
+    let fetch = KeepaMinutes::from_unix(NOW);
+    assert_eq!(i64::from(fetch.0), NOW_MINUTES);
+    for (given, expected) in [
+        ("7900000", KeepaMinutes(7_900_000)),
+        ("7900000.0", KeepaMinutes(7_900_000)),
+        ("\"7900000\"", KeepaMinutes(7_900_000)),
+        ("7904885", KeepaMinutes(7_904_885)),
+        ("0", fetch),
+        ("-1", fetch),
+        ("-912280", fetch),
+        ("null", fetch),
+    ] {
+        let payload = envelope(&format!(r#"{{"lastUpdate":{given}}}"#));
+        let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect(given);
+        assert_eq!(decoded.update.markets[&Marketplace::DE][&Source::Keepa].latest.last_update, expected, "{given}");
+    }
+}
+
+#[test]
+fn prices_of_stats_are_carried_or_not() {
+    let current = |values: &[(usize, i64)]| slots(36, values);
+    for (stats, prices, buy_box) in [
+        // Buy box landed, with and without shipping.
+        (
+            json!({"current": current(&[(1, 5000), (0, 5100)]), "buyBoxPrice": 4600, "buyBoxShipping": 399}),
+            Some((Some(5000), Some(5100))),
+            Some(Some(4999)),
+        ),
+        (
+            json!({"current": current(&[(1, 5000)]), "buyBoxPrice": 4999, "buyBoxShipping": 0}),
+            Some((Some(5000), None)),
+            Some(Some(4999)),
+        ),
+        // A price of unknown shipping is no buy box, whatever current[18] hides.
+        (
+            json!({"current": current(&[(1, 5000), (18, 4600)]), "buyBoxPrice": 4600, "buyBoxShipping": -1}),
+            Some((Some(5000), None)),
+            Some(None),
+        ),
+        (
+            json!({"current": current(&[(1, 5000), (18, 4600)]), "buyBoxPrice": 4600}),
+            Some((Some(5000), None)),
+            Some(None),
+        ),
+        // Asked for and none.
+        (
+            json!({"current": current(&[(1, 5000), (18, 4600)]), "buyBoxPrice": -1, "buyBoxShipping": -1}),
+            Some((Some(5000), None)),
+            Some(None),
+        ),
+        (
+            json!({"current": current(&[(1, 5000)]), "buyBoxPrice": 0, "buyBoxShipping": 0}),
+            Some((Some(5000), None)),
+            Some(None),
+        ),
+        // Not asked for.
+        (
+            json!({"current": current(&[(1, 5000)]), "buyBoxPrice": -2, "buyBoxShipping": -2}),
+            Some((Some(5000), None)),
+            None,
+        ),
+        (json!({"current": current(&[(1, 5000)])}), Some((Some(5000), None)), None),
+        (json!({"current": current(&[(1, 5000)]), "buyBoxPrice": null}), Some((Some(5000), None)), None),
+        // Not asked for, but known all the same.
+        (
+            json!({"current": current(&[(1, 5000), (18, 4998)]), "buyBoxPrice": -2, "buyBoxShipping": -2}),
+            Some((Some(5000), None)),
+            Some(Some(4998)),
+        ),
+        (
+            json!({"current": current(&[(1, 5000), (18, 4998)])}),
+            Some((Some(5000), None)),
+            Some(Some(4998)),
+        ),
+        // Nothing offered: asked and none.
+        (json!({"current": current(&[])}), Some((None, None)), None),
+        (json!({"current": current(&[(1, 0), (0, -2)])}), Some((None, None)), None),
+        // 34 entries, short, sparse, empty.
+        (json!({"current": slots(34, &[(1, 5000)])}), Some((Some(5000), None)), None),
+        (json!({"current": [5100]}), Some((None, Some(5100))), None),
+        (json!({"current": [null, 5000, null]}), Some((Some(5000), None)), None),
+        (json!({"current": [null, null, 7]}), None, None),
+        (json!({"current": []}), None, None),
+        (json!({"current": null}), None, None),
+        (json!({}), None, None),
+        // Whole numbers in other clothes.
+        (json!({"current": [5100.0, 5e3]}), Some((Some(5000), Some(5100))), None),
+    ] {
+        let state = state_of(&with_stats(stats.clone()));
+        assert_eq!(carried(&state), (prices, buy_box), "{stats}");
+        assert_eq!(state.buy_box_statistics.is_some(), buy_box.is_some(), "{stats}");
+    }
+}
+
+#[test]
+fn prices_of_history_are_the_last_points() {
+    let csv = |new: Value, amazon: Value, buy_box: Value| {
+        let mut series = vec![Value::Null; 36];
+        (series[0], series[1], series[18]) = (amazon, new, buy_box);
+        json!({"lastUpdate": NOW_MINUTES, "csv": series, "stats": null})
+    };
+    for (product, prices, buy_box) in [
+        (
+            csv(json!([1, 4000, 5, 5000]), json!([1, 5100]), json!([1, 4600, 399])),
+            Some((Some(5000), Some(5100))),
+            Some(Some(4999)),
+        ),
+        (csv(json!([1, 4000, 5, -1]), json!([1, -1]), Value::Null), Some((None, None)), None),
+        (
+            csv(json!([1, 5000]), Value::Null, json!([1, 4600, 0, 5, -1, -1])),
+            Some((Some(5000), None)),
+            Some(None),
+        ),
+        (csv(json!([1, 5000]), Value::Null, json!([1, 4600, -1])), Some((Some(5000), None)), Some(None)),
+        (csv(json!([1, 5000]), Value::Null, json!([])), Some((Some(5000), None)), None),
+        (csv(Value::Null, Value::Null, Value::Null), None, None),
+        // Twelve numbers are four triples here, though they would also be six pairs.
+        (
+            csv(Value::Null, Value::Null, json!([1, 10, 1, 2, 20, 2, 3, 30, 3, 4, 40, 4])),
+            None,
+            Some(Some(44)),
+        ),
+        (json!({"csv": [[1, 5100]]}), Some((None, Some(5100))), None),
+    ] {
+        assert_eq!(carried(&state_of(&product)), (prices, buy_box), "{product}");
+    }
+}
+
+#[test]
+fn stats_come_before_history() {
+    let mut series = vec![Value::Null; 36];
+    (series[1], series[18]) = (json!([1, 7777]), json!([1, 6666, 0]));
+    let mut product = with_stats(json!({"current": slots(36, &[(1, 5000)]), "buyBoxPrice": -2}));
+    product["csv"] = json!(series);
+    assert_eq!(carried(&state_of(&product)), (Some((Some(5000), None)), None));
+    // Stats without current prices are no stats.
+    product["stats"] = json!({"totalOfferCount": 5});
+    assert_eq!(carried(&state_of(&product)), (Some((Some(7777), None)), Some(Some(6666))));
+}
+
+#[test]
+fn other_product_types_have_no_marketplace_price_and_say_so() {
+    for product_type in [1, 2, 3, 4, 5, -1] {
+        let mut product = with_stats(json!({"current": slots(36, &[(1, 5000), (18, 4999)]), "buyBoxPrice": 4999, "buyBoxShipping": 0}));
+        product["productType"] = json!(product_type);
+        let state = state_of(&product);
+        assert_eq!(carried(&state), (Some((None, None)), Some(None)), "{product_type}");
+        assert!(!state.carries_price() && state.statistics.is_none());
+    }
+    let mut product = with_stats(json!({"current": slots(36, &[(1, 5000)])}));
+    product["productType"] = Value::Null;
+    assert!(state_of(&product).carries_price(), "an absent type counts as 0");
+    let stub = state_of(&json!({"asin": ASIN, "domainId": 3, "productType": 4, "title": null, "csv": null}));
+    assert!(stub.attributes.is_none(), "a stub of an unknown article erases no title");
+}
+
+#[test]
+fn rank_list_price_and_the_holder_of_the_buy_box_are_kept() {
+    let stats = json!({
+        "current": slots(36, &[(1, 5000), (3, 1234), (4, 5999)]),
+        "buyBoxPrice": 4999, "buyBoxShipping": 0, "lastBuyBoxUpdate": NOW_MINUTES - 60,
+        "buyBoxSellerId": "A3JWKAKR8XB7XF", "buyBoxIsFBA": true, "buyBoxIsAmazon": null,
+    });
+    let state = state_of(&with_stats(stats.clone()));
+    let expected = PriceFacts {
+        new: Some(5000),
+        amazon: None,
+        list_price: Some(5999),
+        sales_rank: Some(1234),
+    };
+    assert_eq!(state.prices.expect("prices").facts, expected);
+    let expected = BuyBoxFacts {
+        landed: Some(4999),
+        updated_at: Some(KeepaMinutes(7_904_820)),
+        seller_id: Some("A3JWKAKR8XB7XF".into()),
+        is_fba: Some(true),
+        is_amazon: None,
+    };
+    assert_eq!(state.buy_box.expect("buy box").facts, expected);
+    for nobody in ["-1", "-2", ""] {
+        let mut stats = stats.clone();
+        stats["buyBoxSellerId"] = json!(nobody);
+        stats["lastBuyBoxUpdate"] = json!(-1);
+        let facts = state_of(&with_stats(stats)).buy_box.expect("buy box").facts;
+        assert_eq!((facts.seller_id, facts.updated_at), (None, None));
+    }
+}
+
+#[test]
+fn offers_are_carried_only_where_they_were_asked_for() {
+    let offers = |extra: Value| {
+        let mut stats = json!({"current": slots(36, &[(1, 5000)]), "totalOfferCount": 1});
+        stats.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
+        state_of(&with_stats(stats)).offers.map(|register| register.facts)
+    };
+    assert_eq!(offers(json!({"retrievedOfferCount": -2, "offerCountFBA": -2, "offerCountFBM": -2})), None);
+    assert_eq!(offers(json!({})), None);
+    let expected = OfferFacts {
+        total: Some(1),
+        fba: Some(0),
+        fbm: None,
+        lowest_fba: Some(5100),
+        lowest_fbm_landed: Some(5299),
+    };
+    let current = slots(36, &[(1, 5000), (10, 5100), (7, 5299)]);
+    assert_eq!(
+        offers(json!({"retrievedOfferCount": 1, "offerCountFBA": 0, "offerCountFBM": -1, "current": current})),
+        Some(expected)
+    );
+}
+
+#[test]
+fn keepas_own_statistics_are_taken_with_their_sentinels() {
+    let stats = json!({
+        "current": slots(34, &[(1, 5000), (18, 4999)]),
+        "avg30": slots(34, &[(1, 5010)]), "avg90": slots(34, &[(1, 5020), (18, 4950)]), "avg180": null, "avg365": [null, 5040],
+        "min": [null, [411_180, 4500], null], "max": [[-1, -1], [411_181, 9900]],
+        "outOfStockPercentage30": slots(34, &[(1, 0)]), "outOfStockPercentage90": slots(34, &[(1, 12), (0, 100)]),
+        "outOfStockPercentage365": slots(34, &[(1, 101)]),
+    });
+    let state = state_of(&with_stats(stats));
+    let statistics = state.statistics.expect("statistics").facts;
+    let new = &statistics.new;
+    assert_eq!((new.avg30, new.avg90, new.avg180, new.avg365), (Some(5010), Some(5020), None, Some(5040)));
+    assert_eq!(
+        (new.min, new.min_at, new.max, new.max_at),
+        (Some(4500), Some(KeepaMinutes(411_180)), Some(9900), Some(KeepaMinutes(411_181)))
+    );
+    assert_eq!(
+        (
+            new.out_of_stock_percentage_30,
+            new.out_of_stock_percentage_90,
+            new.out_of_stock_percentage_180,
+            new.out_of_stock_percentage_365
+        ),
+        (Some(0), Some(12), None, None)
+    );
+    assert_eq!(
+        (statistics.amazon.max, statistics.amazon.max_at, statistics.amazon.out_of_stock_percentage_90),
+        (None, None, Some(100))
+    );
+    assert_eq!(new.origin, StatisticsOrigin::Keepa);
+    assert_eq!(state.buy_box_statistics.expect("the buy box's").facts.avg90, Some(4950));
+}
+
+#[test]
+fn without_stats_statistics_come_from_history() {
+    let day = 24 * 60;
+    let mut series = vec![Value::Null; 36];
+    series[1] = json!([NOW_MINUTES - 60 * day, 1000, NOW_MINUTES - 15 * day, 2001]);
+    series[18] = json!([NOW_MINUTES - 60 * day, 900, 100, NOW_MINUTES - 15 * day, -1, -1]);
+    let state = state_of(&json!({"lastUpdate": NOW_MINUTES, "csv": series}));
+    let new = state.statistics.expect("statistics").facts.new;
+    assert_eq!((new.avg30, new.avg90, new.origin), (Some(1501), Some(1250), StatisticsOrigin::History));
+    let buy_box = state.buy_box_statistics.expect("the buy box's").facts;
+    assert_eq!(
+        (buy_box.avg30, buy_box.out_of_stock_percentage_30, buy_box.out_of_stock_percentage_90),
+        (Some(1000), Some(50), Some(25))
+    );
+}
+
+#[test]
+fn attributes_are_read_and_their_sentinels_left_out() {
+    let state = state_of(&json!({
+        "title": "Salt &amp; <b>Pepper</b>", "brand": "M&uuml;ller",
+        "images": [{"l": null, "m": "41h4gNwsdiL.jpg"}, {"l": "71Y--60KcYL.jpg"}], "imagesCSV": "other.jpg",
+        "rootCategory": 2, "categoryTree": [{"catId": 1, "name": "Above"}, {"catId": 2, "name": "B&#252;cher"}, {"catId": i64::MAX, "name": "?"}, {"catId": 3, "name": "Leaf"}],
+        "categories": null, "eanList": ["0188781000089"], "upcList": ["188781000089", "0188781000089"], "gtinList": null,
+        "parentAsin": "b000000001", "monthlySold": 300, "numberOfItems": 10, "packageQuantity": -1, "numberOfPages": -1,
+        "packageWeight": 235, "packageLength": 156, "packageWidth": 102, "packageHeight": 52,
+        "fbaFees": {"pickAndPackFee": 435, "lastUpdate": 8047688}, "referralFeePercentage": 15.010, "referralFeePercent": 15, "variableClosingFee": 180,
+        "listedSince": -912280, "publicationDate": 0, "releaseDate": -1, "ebayListingIds": [0, 84343788],
+        "salesRanks": {"45": [7202316, -1]}, "buyBoxSellerIdHistory": ["7202316", "-1"], "buyBoxUsedHistory": ["7202316", "", "", ""],
+        "languages": [["English"], ["English", "Published"]], "isAdultProduct": null, "coupon": null,
+    }));
+    let facts = state.attributes.expect("attributes").facts;
+    assert_eq!((facts.title.as_deref(), facts.brand.as_deref()), (Some("Salt & Pepper"), Some("Müller")));
+    assert_eq!(facts.image_url.as_deref(), Some("https://m.media-amazon.com/images/I/41h4gNwsdiL.jpg"));
+    let categories: Vec<_> = facts.categories.iter().map(|category| (category.id, category.name.as_str())).collect();
+    assert_eq!(categories, [(2, "Bücher"), (3, "Leaf")]);
+    assert_eq!(facts.product_codes, ["0188781000089", "188781000089"]);
+    assert_eq!(facts.parent_asin.as_deref(), Some("B000000001"));
+    assert_eq!((facts.monthly_sold, facts.number_of_items, facts.package_quantity), (Some(300), Some(10), None));
+    assert_eq!((facts.package_weight_g, facts.package_mm), (Some(235), Some([156, 102, 52])));
+    assert_eq!((facts.fba_fee, facts.closing_fee), (Some(435), Some(180)));
+    assert_eq!(facts.referral_fee_percentage, Some(Decimal::new(1501, 2)));
+    assert_eq!(facts.referral_fee_percentage.expect("a fee").to_string(), "15.01");
+}
+
+#[test]
+fn images_come_from_either_list_and_only_by_plain_name() {
+    let image = |product: Value| state_of(&product).attributes.and_then(|register| register.facts.image_url);
+    let url = |name: &str| Some(format!("https://m.media-amazon.com/images/I/{name}"));
+    assert_eq!(image(json!({"imagesCSV": "61hZSqbBYwL.jpg,second.jpg"})), url("61hZSqbBYwL.jpg"));
+    assert_eq!(image(json!({"images": [], "imagesCSV": "a.jpg"})), url("a.jpg"));
+    assert_eq!(image(json!({"images": [{"l": "a%2Bb.jpg", "m": "c.jpg"}]})), url("a%2Bb.jpg"));
+    for product in [
+        json!({"title": "x"}),
+        json!({"title": "x", "imagesCSV": ""}),
+        json!({"title": "x", "imagesCSV": "../../../evil\"><script>"}),
+        json!({"title": "x", "images": [{"l": "https://elsewhere/x.jpg"}]}),
+        json!({"title": "x", "images": null, "imagesCSV": null}),
+    ] {
+        assert_eq!(image(product.clone()), None, "{product}");
+    }
+}
+
+#[test]
+fn fees_fall_back_to_the_deprecated_whole_number() {
+    let fee = |product: Value| state_of(&product).attributes.and_then(|register| register.facts.referral_fee_percentage);
+    for (exact, whole, expected) in [
+        (json!(12.0), json!(12), Some("12")),
+        (json!(14.98), json!(15), Some("14.98")),
+        (json!(null), json!(15), Some("15")),
+        (json!(-1), json!(15), Some("15")),
+        (json!(0), json!(null), None),
+        (json!("15"), json!(8), Some("8")),
+    ] {
+        let product = json!({"title": "x", "referralFeePercentage": exact, "referralFeePercent": whole});
+        assert_eq!(fee(product.clone()).map(|fee| fee.to_string()).as_deref(), expected, "{product}");
+    }
+}
+
+#[test]
+fn a_wrong_type_where_no_price_depends_on_it_is_left_out_and_counted() {
+    let product = json!({
+        "lastUpdate": NOW_MINUTES, "title": ["a"], "brand": 5, "images": "x", "imagesCSV": {}, "categoryTree": {"catId": 1}, "rootCategory": "root",
+        "eanList": "978", "upcList": [null, 5, "ok"], "parentAsin": [], "monthlySold": "many", "numberOfItems": 1.5, "packageWeight": i64::MAX,
+        "fbaFees": [1, 2], "referralFeePercentage": {}, "variableClosingFee": "1", "newField": {"deep": [[[]]]}, "offers": 5,
+        "stats": {"current": [-1, 5000], "avg30": "x", "avg90": [1, "x"], "min": [[1], [1, 2, 3], 5], "max": {}, "outOfStockPercentage30": [true],
+                  "buyBoxSellerId": 5, "totalOfferCount": [], "buyBoxIsFBA": "yes", "salesRankDrops30": "x"},
+    });
+    let payload = envelope(&product.to_string());
+    let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect("decoded");
+    let state = &decoded.update.markets[&Marketplace::DE][&Source::Keepa];
+    assert_eq!(carried(state), (Some((Some(5000), None)), None));
+    assert_eq!(state.attributes.as_ref().expect("codes").facts.product_codes, ["ok"]);
+    assert!(decoded.ignored_fields >= 15, "{}", decoded.ignored_fields);
+    let clean = decode_bytes(ASIN.as_bytes(), envelope(r#"{"title":null,"monthlySold":-1,"brand":""}"#).as_bytes()).expect("decoded");
+    assert_eq!(clean.ignored_fields, 0);
+}
+
+#[test]
+fn a_broken_escape_costs_the_title_and_nothing_else() {
+    let payload = envelope(r#"{"title":"half \ud83d of a pair","brand":"whole","stats":{"current":[-1,5000]}}"#);
+    let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect("decoded");
+    let state = &decoded.update.markets[&Marketplace::DE][&Source::Keepa];
+    let facts = &state.attributes.as_ref().expect("attributes").facts;
+    assert_eq!(
+        (facts.title.as_deref(), facts.brand.as_deref(), state.carries_price()),
+        (None, Some("whole"), true)
+    );
+}
+
+#[test]
+fn yen_are_not_divided() {
+    let payload = envelope(&with_stats(json!({"current": [-1, 4900]})).to_string())
+        .replace("\"domain_id\":3", "\"domain_id\":5")
+        .replace("\"domainId\":3", "\"domainId\":5");
+    let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect("decoded");
+    let shown = decoded.update.shown_price(Marketplace::JP, NOW, Staleness::default()).expect("a price");
+    assert_eq!(shown.price.to_string(), "4900 JPY");
+}
+
+#[test]
+fn all_eleven_domains_are_known() {
+    for marketplace in Marketplace::ALL {
+        let payload = envelope("{}").replace("\"domain_id\":3", &format!("\"domain_id\":{}", marketplace.keepa_id()));
+        let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect("decoded");
+        assert_eq!(decoded.update.markets.keys().collect::<Vec<_>>(), [&marketplace]);
+    }
+}
+
+#[test]
+fn the_bare_form_is_a_new_price_of_the_feed_at_the_records_time() {
+    for (stats, expected) in [
+        (r#","stats":{"current":4999}"#, Some(Some(4999))),
+        (r#","stats":{"current":4999.0,"avg":1}"#, Some(Some(4999))),
+        (r#","stats":{"current":-1}"#, Some(None)),
+        (r#","stats":{"current":0}"#, Some(None)),
+        (r#","stats":{"current":null}"#, None),
+        (r#","stats":{}"#, None),
+        (r#","stats":null"#, None),
+        ("", None),
+    ] {
+        let payload = format!(r#"{{"asin":"{ASIN}","domain":3,"title":"Lamp &amp; Co"{stats},"extra":[]}}"#);
+        let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect(&payload);
+        let state = &decoded.update.markets[&Marketplace::DE][&Source::Feed];
+        assert_eq!(state.prices.as_ref().map(|register| register.facts.new), expected, "{payload}");
+        assert_eq!(state.attributes.as_ref().expect("a title").facts.title.as_deref(), Some("Lamp & Co"));
+        assert_eq!((state.latest.fetched_at, state.latest.last_update), (NOW, KeepaMinutes::from_unix(NOW)));
+        assert_eq!(decoded.update.last_priced_at.is_some(), expected.flatten().is_some());
+    }
+}
+
+#[test]
+fn a_bare_record_of_no_time_or_of_the_future_is_refused() {
+    let payload = format!(r#"{{"asin":"{ASIN}","domain":3,"stats":{{"current":4999}}}}"#);
+    for (timestamp, refused) in [
+        (NOW.0 + CLOCK_TOLERANCE_MILLIS, false),
+        (NOW.0 + CLOCK_TOLERANCE_MILLIS + 1, true),
+        (0, true),
+        (-1, true),
+        (1, false),
+    ] {
+        let input = Input {
+            key: Some(ASIN.as_bytes()),
+            payload: Some(payload.as_bytes()),
+            timestamp: UnixMillis(timestamp),
+        };
+        let class = decode(&input, NOW).err().map(|refusal| refusal.class);
+        assert_eq!(class, refused.then_some(RefusalClass::Clock), "{timestamp}");
+    }
+}
+
+#[test]
+fn a_replayed_dead_letter_has_the_time_of_its_first_life() {
+    let record = |value: Option<&str>| Record {
+        topic: shared::adapters::kafka::Topic::RawUpdates,
+        partition: 0,
+        offset: shared::adapters::kafka::RecordOffset(1),
+        key: None,
+        payload: None,
+        timestamp_ms: 5,
+        headers: vec![(DEAD_LETTER_TIMESTAMP.into(), value.map(|value| value.as_bytes().to_vec()))],
+    };
+    for (header, expected) in [(Some("1700000000000"), 1_700_000_000_000), (Some("soon"), 5), (Some(""), 5), (None, 5)] {
+        assert_eq!(timestamp_of(&record(header)), UnixMillis(expected), "{header:?}");
+    }
+}
+
+#[test]
+fn within_one_keepa_minute_the_later_fetch_is_newer() {
+    let at = |fetched: i64, price: i64| {
+        let payload = envelope(&with_stats(json!({"current": [-1, price]})).to_string()).replace(&NOW.0.to_string(), &fetched.to_string());
+        decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect("decoded").update
+    };
+    let (first, second) = (at(NOW.0 - 2, 5000), at(NOW.0 - 1, 4000));
+    for mut product in [first.clone(), second.clone()] {
+        product.merge(first.clone());
+        product.merge(second.clone());
+        assert_eq!(
+            product.shown_price(Marketplace::DE, NOW, Staleness::default()).map(|shown| shown.price.minor),
+            Some(4000)
+        );
+    }
+}
+
+/// A real response's product object, and when it was fetched.
+fn sample(name: &str) -> Option<(Value, UnixMillis)> {
+    let text = crate::samples::read(&format!("keepa-samples/{name}"))?;
+    let response: Value = serde_json::from_str(&text).expect("a response is JSON");
+    let product = response.get("products").map_or(&response, |products| &products[0]).clone();
+    let fetched = response.get("timestamp").and_then(Value::as_i64).map(UnixMillis);
+    // One sample is a product without its envelope.
+    let updated = || {
+        KeepaMinutes(
+            product["lastUpdate"]
+                .as_i64()
+                .and_then(|minutes| i32::try_from(minutes).ok())
+                .expect("a last update"),
+        )
+        .to_unix()
+    };
+    let fetched = fetched.unwrap_or_else(updated);
+    Some((product, fetched))
+}
+
+fn decode_sample(product: &Value, fetched: UnixMillis) -> Decoded {
+    let asin = product["asin"].as_str().expect("an ASIN");
+    let payload =
+        json!({"v": 1, "asin": asin, "domain_id": 1, "fetched_at_ms": fetched.0, "source": "watchlist", "run_id": null, "product": product}).to_string();
+    let input = Input {
+        key: Some(asin.as_bytes()),
+        payload: Some(payload.as_bytes()),
+        timestamp: fetched,
+    };
+    decode(&input, fetched).unwrap_or_else(|refusal| panic!("{refusal}"))
+}
+
+fn sample_state(decoded: &Decoded) -> &MarketState {
+    &decoded.update.markets[&Marketplace::US][&Source::Keepa]
+}
+
+#[test]
+fn real_responses_lose_no_price() {
+    for name in ["product-us-B0F7XPYCSJ-full.json", "product-us-1886940606-offers-nohistory.json"] {
+        let Some((product, fetched)) = sample(name) else { return };
+        let decoded = decode_sample(&product, fetched);
+        assert_eq!(decoded.ignored_fields, 0, "{name}");
+        let state = sample_state(&decoded);
+        let stats = &product["stats"];
+        let told = |array: &str, index: usize| stats[array][index].as_i64().filter(|&value| value > 0);
+        let prices = &state.prices.as_ref().expect("prices").facts;
+        assert_eq!(
+            (prices.amazon, prices.new, prices.sales_rank, prices.list_price),
+            (told("current", 0), told("current", 1), told("current", 3), told("current", 4))
+        );
+        let buy_box = state.buy_box.as_ref().and_then(|register| register.facts.landed);
+        assert_eq!(buy_box, told("current", 18), "{name}");
+        let statistics = &state.statistics.as_ref().expect("statistics").facts;
+        for (own, index) in [(&statistics.amazon, 0), (&statistics.new, 1)] {
+            let extreme = |array: &str| stats[array][index][1].as_i64().filter(|&value| value > 0);
+            assert_eq!(
+                (own.avg30, own.avg90, own.avg180, own.avg365),
+                (told("avg30", index), told("avg90", index), told("avg180", index), told("avg365", index))
+            );
+            assert_eq!((own.min, own.max), (extreme("min"), extreme("max")));
+        }
+        let facts = &state.attributes.as_ref().expect("attributes").facts;
+        assert!(facts.title.is_some() && facts.brand.is_some() && facts.image_url.is_some() && !facts.categories.is_empty() && !facts.product_codes.is_empty());
+        assert_eq!(Some(facts.categories[0].id), product["rootCategory"].as_i64());
+    }
+}
+
+#[test]
+fn the_real_book_asked_for_its_buy_box_and_has_none() {
+    let Some((product, fetched)) = sample("product-us-1886940606-offers-nohistory.json") else {
+        return;
+    };
+    let decoded = decode_sample(&product, fetched);
+    let state = sample_state(&decoded);
+    assert_eq!(decoded.update.asin.as_str(), "1886940606");
+    assert_eq!(carried(state), (Some((None, None)), Some(None)));
+    assert_eq!(state.buy_box_statistics.as_ref().expect("asked for").facts.avg180, Some(129_663));
+    assert_eq!(state.offers.as_ref().expect("asked for").facts.total, Some(1));
+    assert_eq!(state.attributes.as_ref().expect("attributes").facts.closing_fee, Some(180));
+}
+
+#[test]
+fn the_real_history_gives_the_prices_and_statistics_that_keepas_stats_give() {
+    let Some((mut product, fetched)) = sample("product-us-B0F7XPYCSJ-full.json") else {
+        return;
+    };
+    let with_stats = decode_sample(&product, fetched);
+    product["stats"] = Value::Null;
+    let with_history = decode_sample(&product, fetched);
+    let (keepas, own) = (sample_state(&with_stats), sample_state(&with_history));
+    assert_eq!(carried(own), (Some((Some(2599), None)), None));
+    assert_eq!(keepas.prices, own.prices);
+    let (keepas, own) = (
+        keepas.statistics.as_ref().expect("Keepa's").facts.clone(),
+        own.statistics.as_ref().expect("own").facts.clone(),
+    );
+    for (keepas, own) in [(keepas.new, own.new), (keepas.amazon, own.amazon)] {
+        let close = |left: Option<i64>, right: Option<i64>| match (left, right) {
+            (Some(left), Some(right)) => (left - right).abs() <= 1,
+            (left, right) => left == right,
+        };
+        assert!(close(keepas.avg30, own.avg30) && close(keepas.avg90, own.avg90), "{keepas:?} {own:?}");
+        assert!(close(keepas.avg180, own.avg180) && close(keepas.avg365, own.avg365), "{keepas:?} {own:?}");
+        assert_eq!(
+            (keepas.min, keepas.min_at, keepas.max, keepas.max_at),
+            (own.min, own.min_at, own.max, own.max_at)
+        );
+        for (keepas, own) in [
+            (keepas.out_of_stock_percentage_30, own.out_of_stock_percentage_30),
+            (keepas.out_of_stock_percentage_90, own.out_of_stock_percentage_90),
+            (keepas.out_of_stock_percentage_180, own.out_of_stock_percentage_180),
+            (keepas.out_of_stock_percentage_365, own.out_of_stock_percentage_365),
+        ] {
+            assert!(close(keepas.map(i64::from), own.map(i64::from)), "{keepas:?} {own:?}");
+        }
+    }
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        (-2_i64..3).prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+        Just(json!([-1, -1])),
+    ];
+    leaf.prop_recursive(3, 24, 6, |inner| {
+        let names = proptest::sample::select(vec![
+            "asin",
+            "domain",
+            "domain_id",
+            "v",
+            "product",
+            "stats",
+            "current",
+            "csv",
+            "title",
+            "lastUpdate",
+            "x",
+        ]);
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            proptest::collection::btree_map(names.prop_map(str::to_owned), inner, 0..6).prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+fn full_record() -> Value {
+    let series: Vec<Value> = (0..36)
+        .map(|index| if index == 18 { json!([1, 4600, 399]) } else { json!([1, 5000, 9, -1]) })
+        .collect();
+    let product = json!({
+        "asin": ASIN, "domainId": 3, "productType": 0, "lastUpdate": NOW_MINUTES, "title": "T", "brand": "B", "images": [{"l": "a.jpg"}], "imagesCSV": "a.jpg",
+        "categoryTree": [{"catId": 1, "name": "N"}], "rootCategory": 1, "eanList": ["1"], "fbaFees": {"pickAndPackFee": 1}, "referralFeePercentage": 15.01,
+        "csv": series,
+        "stats": {"current": slots(36, &[(1, 5000)]), "avg90": slots(36, &[(1, 5000)]), "min": [[1, 2], [3, 4]], "buyBoxPrice": 1, "buyBoxShipping": 0, "lastBuyBoxUpdate": 1},
+    });
+    json!({"v": 1, "asin": ASIN, "domain_id": 3, "fetched_at_ms": NOW.0, "source": "watchlist", "run_id": null, "product": product})
+}
+
+/// Every place in a JSON value.
+fn pointers(value: &Value, here: &str, into: &mut Vec<String>) {
+    into.push(here.to_owned());
+    match value {
+        Value::Object(map) => map.iter().for_each(|(name, value)| pointers(value, &format!("{here}/{name}"), into)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(index, value)| pointers(value, &format!("{here}/{index}"), into)),
+        _ => {}
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), key in proptest::collection::vec(any::<u8>(), 0..12)) {
+        let _ = decode_bytes(&key, &bytes);
+    }
+
+    #[test]
+    fn no_json_panics(value in any_json()) {
+        let _ = decode_bytes(ASIN.as_bytes(), value.to_string().as_bytes());
+        let _ = decode_bytes(ASIN.as_bytes(), envelope(&value.to_string()).as_bytes());
+        let stats = json!({"csv": value.clone(), "stats": {"current": value.clone(), "avg30": value.clone(), "min": value}});
+        let _ = decode_bytes(ASIN.as_bytes(), envelope(&stats.to_string()).as_bytes());
+    }
+
+    #[test]
+    fn no_mutation_of_a_valid_record_panics_or_invents_a_price(places in proptest::collection::vec((any::<prop::sample::Index>(), any_json()), 1..4)) {
+        let mut record = full_record();
+        for (index, value) in places {
+            let mut all = Vec::new();
+            pointers(&record, "", &mut all);
+            if let Some(place) = record.pointer_mut(&all[index.index(all.len())]) {
+                *place = value;
+            }
+        }
+        if let Ok(decoded) = decode_bytes(ASIN.as_bytes(), record.to_string().as_bytes()) {
+            for shown in decoded.update.shown_prices(NOW, Staleness::default()).values() {
+                prop_assert!(shown.price.minor > 0);
+            }
+            // Whatever was decoded survives the way through the catalog.
+            let stored = StoredProduct { listing: Listing::of(&decoded.update, &[], NOW, Staleness::default()), product: decoded.update, revision: 1 };
+            let document = serde_json::to_string(&shared::wire::ProductDocument::from(stored.clone())).expect("written");
+            let read: shared::wire::ProductDocument = serde_json::from_str(&document).expect("read");
+            prop_assert_eq!(StoredProduct::from(read), stored);
+        }
+    }
+
+    #[test]
+    fn no_cut_of_a_valid_record_is_taken_for_a_record(cut in any::<prop::sample::Index>()) {
+        let record = full_record().to_string();
+        let length = cut.index(record.len());
+        let class = decode_bytes(ASIN.as_bytes(), &record.as_bytes()[..length]).expect_err("cut").class;
+        prop_assert!(matches!(class, RefusalClass::Json | RefusalClass::Empty));
+    }
+}

@@ -1,0 +1,26 @@
+//! The enricher: raw updates in, products out.
+//!
+//! Per partition of `raw.keepa_updates`: [`decode`] (validate, cents to money, [`statistics`]), [`fold`] into the product,
+//! write conditionally, publish to `enriched.products`, then let the offset go. Delivery is at least once, the state is
+//! effectively-once: what is merged twice changes nothing. Any number of replicas up to the partitions.
+//!
+//! Services need [`Config`] and [`run()`]; the rest is public for tests of the whole.
+
+mod cache;
+mod config;
+pub mod decode;
+pub mod fold;
+mod limit;
+mod metrics;
+pub mod partition;
+mod publish;
+mod run;
+#[cfg(test)]
+mod samples;
+pub mod statistics;
+mod status;
+mod trouble;
+mod write;
+
+pub use config::Config;
+pub use run::{GROUP, run};

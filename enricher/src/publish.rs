@@ -1,0 +1,211 @@
+//! Publishes what was settled, with the broker's confirmation, for as long as it takes.
+
+use futures_util::future::join_all;
+use shared::adapters::kafka::{Lease, LeaseLost, Message, PublishError, Publisher, Record, Topic};
+use shared::domain::StoredProduct;
+use shared::retry::Backoff;
+use shared::wire::ProductDocument;
+
+use crate::decode::{Refusal, timestamp_of};
+use crate::trouble::Trouble;
+use crate::write::wait;
+
+/// Messages on their way at a time; the publisher also bounds their bytes.
+const AT_ONCE: usize = 200;
+/// Names of headers that only dead letters have.
+const DEAD_LETTER_HEADERS: &str = "dlq.";
+
+/// The way out of one partition.
+pub(crate) struct Outlet {
+    publisher: Publisher,
+    lease: Lease,
+    /// The full name of the topic that is read, for dead letters.
+    source_topic: String,
+}
+
+/// A message, and what to send where it is too large.
+struct Sending {
+    topic: Topic,
+    message: Message,
+    instead: Message,
+}
+
+impl Outlet {
+    pub(crate) fn new(publisher: Publisher, lease: Lease, source_topic: String) -> Self {
+        Outlet {
+            publisher,
+            lease,
+            source_topic,
+        }
+    }
+
+    /// Publishes products, each caused by a record; returns when all are confirmed.
+    pub(crate) async fn products(&self, products: Vec<(StoredProduct, &Record)>, trouble: &Trouble) -> Result<(), LeaseLost> {
+        let sending = products.into_iter().map(|(product, cause)| {
+            let asin = product.product.asin;
+            let document = serde_json::to_vec(&ProductDocument::from(product)).expect("a document is plain structs with string keys");
+            Sending {
+                topic: Topic::EnrichedProducts,
+                message: Message::new(asin.as_str(), Some(document)).caused_by(cause),
+                // The detector then reads the product from the catalog, where it is.
+                instead: Message::new(asin.as_str(), None).with_header("reason", "reevaluate").caused_by(cause),
+            }
+        });
+        self.send_all(sending.collect(), trouble).await
+    }
+
+    /// Publishes dead letters; returns when all are confirmed.
+    pub(crate) async fn dead_letters(&self, letters: Vec<(&Record, &Refusal)>, trouble: &Trouble) -> Result<(), LeaseLost> {
+        let sending = letters.into_iter().map(|(record, refusal)| {
+            let message = dead_letter(record, refusal, &self.source_topic);
+            // Another producer's compressed record may be larger than a dead letter can be. It stays where it is.
+            let instead = Message {
+                payload: None,
+                ..message.clone()
+            };
+            Sending {
+                topic: Topic::RawUpdatesDlq,
+                message,
+                instead: instead.with_header("dlq.payload", "omitted"),
+            }
+        });
+        self.send_all(sending.collect(), trouble).await
+    }
+
+    async fn send_all(&self, sending: Vec<Sending>, trouble: &Trouble) -> Result<(), LeaseLost> {
+        let mut rest = sending;
+        while !rest.is_empty() {
+            let later = rest.split_off(rest.len().min(AT_ONCE));
+            let sent = join_all(std::mem::replace(&mut rest, later).into_iter().map(|sending| self.send(sending, trouble)));
+            sent.await.into_iter().collect::<Result<(), LeaseLost>>()?;
+        }
+        trouble.clear();
+        Ok(())
+    }
+
+    async fn send(&self, sending: Sending, trouble: &Trouble) -> Result<(), LeaseLost> {
+        let Sending { topic, mut message, instead } = sending;
+        let mut instead = Some(instead);
+        let mut backoff = Backoff::for_outside_systems();
+        loop {
+            let published = tokio::select! {
+                biased;
+                published = self.publisher.publish(topic, message.clone()) => published,
+                () = self.lease.lost() => return Err(LeaseLost),
+            };
+            let error = match published {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            if matches!(error, PublishError::TooLarge { .. })
+                && let Some(instead) = instead.take()
+            {
+                tracing::error!(%error, key = %String::from_utf8_lossy(&message.key), "a record is published without its value");
+                message = instead;
+                continue;
+            }
+            trouble.note(error.to_string());
+            wait(&mut backoff, &self.lease).await?;
+        }
+    }
+}
+
+/// The original bytes, key and headers, and where and why they were refused.
+pub(crate) fn dead_letter(record: &Record, refusal: &Refusal, topic: &str) -> Message {
+    // What a replayed dead letter says of its former refusal would contradict what is said of this one.
+    let attempts = record
+        .header("dlq.attempts")
+        .and_then(|value| std::str::from_utf8(value).ok()?.parse::<u64>().ok());
+    let originals = record.headers.iter().filter(|(name, _)| !name.starts_with(DEAD_LETTER_HEADERS));
+    let mut headers: Vec<(String, Vec<u8>)> = originals.map(|(name, value)| (name.clone(), value.clone().unwrap_or_default())).collect();
+    for (name, value) in [
+        ("dlq.topic", topic.to_owned()),
+        ("dlq.partition", record.partition.to_string()),
+        ("dlq.offset", record.offset.0.to_string()),
+        ("dlq.timestamp", timestamp_of(record).0.to_string()),
+        ("dlq.error.class", refusal.class.name().to_owned()),
+        ("dlq.error.message", refusal.message.clone()),
+        ("dlq.attempts", attempts.unwrap_or(0).saturating_add(1).to_string()),
+    ] {
+        headers.push((name.to_owned(), value.into_bytes()));
+    }
+    Message {
+        key: record.key.clone().unwrap_or_default(),
+        payload: record.payload.clone(),
+        headers,
+        timestamp_ms: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::adapters::kafka::RecordOffset;
+
+    use super::*;
+    use crate::decode::RefusalClass;
+
+    fn record(headers: &[(&str, Option<&str>)]) -> Record {
+        Record {
+            topic: Topic::RawUpdates,
+            partition: 2,
+            offset: RecordOffset(77),
+            key: Some(vec![0xff, 0x00]),
+            payload: Some(vec![0xfe, b'{', 0x00]),
+            timestamp_ms: 1_768_132_800_123,
+            headers: headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.map(|value| value.as_bytes().to_vec())))
+                .collect(),
+        }
+    }
+
+    fn headers(message: &Message) -> Vec<(&str, String)> {
+        let shown = |value: &Vec<u8>| String::from_utf8_lossy(value).into_owned();
+        message.headers.iter().map(|(name, value)| (name.as_str(), shown(value))).collect()
+    }
+
+    #[test]
+    fn a_dead_letter_carries_everything_bit_for_bit() {
+        let refusal = Refusal::new(RefusalClass::Json, "the value is not UTF-8");
+        let letter = dead_letter(&record(&[("traceparent", Some("00-a-b-01")), ("none", None)]), &refusal, "eu.raw.keepa_updates");
+        assert_eq!(
+            (letter.key.as_slice(), letter.payload.as_deref()),
+            (&[0xff, 0x00][..], Some(&[0xfe, b'{', 0x00][..]))
+        );
+        let expected = [
+            ("traceparent", "00-a-b-01"),
+            ("none", ""),
+            ("dlq.topic", "eu.raw.keepa_updates"),
+            ("dlq.partition", "2"),
+            ("dlq.offset", "77"),
+            ("dlq.timestamp", "1768132800123"),
+            ("dlq.error.class", "json"),
+            ("dlq.error.message", "the value is not UTF-8"),
+            ("dlq.attempts", "1"),
+        ]
+        .map(|(name, value)| (name, value.to_owned()));
+        assert_eq!(headers(&letter), expected);
+        assert_eq!(letter.timestamp_ms, None);
+    }
+
+    #[test]
+    fn a_replayed_dead_letter_keeps_its_first_time_and_counts_its_attempts() {
+        let replayed = record(&[
+            ("dlq.timestamp", Some("1700000000000")),
+            ("dlq.attempts", Some("2")),
+            ("dlq.error.class", Some("clock")),
+        ]);
+        let letter = dead_letter(&replayed, &Refusal::new(RefusalClass::Shape, "x"), "raw");
+        let headers = headers(&letter);
+        let of = |wanted: &str| {
+            headers
+                .iter()
+                .filter(|(name, _)| *name == wanted)
+                .map(|(_, value)| value.as_str())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of("dlq.timestamp"), ["1700000000000"]);
+        assert_eq!(of("dlq.attempts"), ["3"]);
+        assert_eq!(of("dlq.error.class"), ["shape"]);
+    }
+}

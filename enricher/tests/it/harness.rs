@@ -1,0 +1,384 @@
+//! A broker, a catalog that can be made to fail, and a worker of one partition between them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use enricher::Config;
+use enricher::partition::{Handlers, Partition};
+use serde_json::{Value, json};
+use shared::adapters::embedded::broker::EmbeddedBroker;
+use shared::adapters::embedded::catalog::EmbeddedCatalog;
+use shared::adapters::kafka::{EventLog, EventLogConfig, FollowFrom, Lease, Message, PartitionHandlers as _, Record, RecordOffset, Topic};
+use shared::config::Environment;
+use shared::domain::{Asin, Marketplace, Opportunity, OpportunityId, Product, StoredProduct, UnixMillis};
+use shared::health::{Condition as Health, Health as Board};
+use shared::ports::catalog::{
+    CatalogError, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Version, Versioned, Write, WriteOutcome,
+};
+use shared::ports::{Catalog, Ports};
+use shared::wire::ProductDocument;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Nothing here takes longer, however busy the machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a test stands in.
+pub(crate) struct World {
+    pub(crate) ports: Ports,
+    pub(crate) catalog: Arc<FaultyCatalog>,
+    pub(crate) folder: tempfile::TempDir,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl World {
+    pub(crate) async fn new() -> World {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let broker = EmbeddedBroker::start(folder.path(), Duration::from_secs(86_400), 1 << 32)
+            .await
+            .expect("a broker");
+        let event_log = event_log(&broker.bootstrap(), BTreeMap::new());
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let stopped = stop.clone();
+        tasks.spawn(async move { broker.run(stopped).await });
+        tokio::time::timeout(PATIENCE, event_log.ensure_topics())
+            .await
+            .expect("in time")
+            .expect("topics");
+        let catalog = Arc::new(FaultyCatalog::open(&folder.path().join("catalog.db")).await);
+        let ports = Ports {
+            event_log,
+            catalog: Arc::clone(&catalog) as Arc<dyn Catalog>,
+            health: Board::default(),
+        };
+        World {
+            ports,
+            catalog,
+            folder,
+            stop,
+            tasks,
+        }
+    }
+
+    /// The same world, but whatever is published is never confirmed.
+    pub(crate) fn with_dead_event_log(&self) -> Ports {
+        let never = BTreeMap::from([("message.timeout.ms".to_owned(), "300".to_owned())]);
+        Ports {
+            event_log: event_log("127.0.0.1:1", never),
+            catalog: Arc::clone(&self.ports.catalog),
+            health: Board::default(),
+        }
+    }
+
+    pub(crate) fn worker(&self) -> Partition {
+        worker_of(&self.ports, config(), Lease::for_test(0))
+    }
+
+    /// All records of a topic, in order. There is one partition.
+    pub(crate) async fn records(&self, topic: Topic) -> Vec<Record> {
+        const MARKER: &[u8] = b"all before this";
+        let publisher = self.ports.event_log.publisher().expect("a publisher");
+        publisher.publish(topic, Message::new(MARKER, None)).await.expect("the marker is published");
+        let found: Arc<Mutex<Vec<Record>>> = Arc::default();
+        let done = CancellationToken::new();
+        let (into, seen) = (Arc::clone(&found), done.clone());
+        // Markers of earlier calls are skipped; this one is the newest, and this many of them come.
+        let mut expected = self.markers(topic);
+        let follow = self.ports.event_log.follow(topic, FollowFrom::Beginning, done.clone(), move |record| {
+            if record.key.as_deref() == Some(MARKER) {
+                expected -= 1;
+                if expected == 0 {
+                    seen.cancel();
+                }
+            } else {
+                into.lock().expect("not poisoned").push(record);
+            }
+        });
+        tokio::time::timeout(PATIENCE, follow).await.expect("in time").expect("followed");
+        found.lock().expect("not poisoned").clone()
+    }
+
+    fn markers(&self, topic: Topic) -> usize {
+        let mut markers = self.catalog.markers.lock().expect("not poisoned");
+        let count = markers.entry(topic).or_insert(0);
+        *count += 1;
+        *count
+    }
+
+    /// What was published of products: ASIN and revision, in order.
+    pub(crate) async fn published(&self) -> Vec<(String, i64)> {
+        let records = self.records(Topic::EnrichedProducts).await;
+        let document = |record: Record| -> ProductDocument { serde_json::from_slice(&record.payload.expect("a value")).expect("a document") };
+        records
+            .into_iter()
+            .map(document)
+            .map(|document| (document.asin.to_string(), document.revision))
+            .collect()
+    }
+
+    pub(crate) async fn dead_letters(&self) -> Vec<Record> {
+        self.records(Topic::RawUpdatesDlq).await
+    }
+
+    pub(crate) async fn stored(&self, asin: &str) -> Option<StoredProduct> {
+        let asin: Asin = asin.parse().expect("an ASIN");
+        let read = self.catalog.inner.read_products(&[asin]).await.expect("read");
+        read.into_iter().flatten().next().map(|versioned| versioned.value)
+    }
+
+    pub(crate) fn is_down_for(&self, reason: &str) -> bool {
+        is_down_for(&self.ports.health, reason)
+    }
+
+    pub(crate) async fn end(mut self) {
+        self.stop.cancel();
+        let _ = tokio::time::timeout(PATIENCE, async { while self.tasks.join_next().await.is_some() {} }).await;
+    }
+}
+
+pub(crate) fn is_down_for(board: &Board, reason: &str) -> bool {
+    let components = board.snapshot();
+    matches!(components.get("enricher").map(|component| &component.condition), Some(Health::Down { reason: why }) if why.contains(reason))
+}
+
+fn event_log(brokers: &str, extra: BTreeMap<String, String>) -> EventLog {
+    EventLog::new(EventLogConfig {
+        brokers: brokers.to_owned(),
+        topic_prefix: "test.".into(),
+        partitions: 1,
+        replication: 1,
+        embedded: true,
+        instance_name: None,
+        client_id: "enricher-test".into(),
+        extra,
+    })
+}
+
+pub(crate) fn config() -> Config {
+    let environment = Environment::of([("DLQ_LIMIT_PAUSE", "20ms")]);
+    let config = Config::read(&environment);
+    environment.finish(config).expect("valid settings")
+}
+
+pub(crate) fn worker_of(ports: &Ports, config: Config, lease: Lease) -> Partition {
+    Handlers::new(config, ports).expect("handlers").assigned(0, lease)
+}
+
+/// Waits for something that another task brings about.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("{what} did not happen"));
+}
+
+/// The time tests start from: an hour ago, so that no clock is offended.
+pub(crate) fn base() -> i64 {
+    UnixMillis::now().0 - 3_600_000
+}
+
+/// One record of the raw topic.
+pub(crate) fn record(offset: i64, key: &str, payload: impl Into<Vec<u8>>) -> Record {
+    Record {
+        topic: Topic::RawUpdates,
+        partition: 0,
+        offset: RecordOffset(offset),
+        key: Some(key.as_bytes().to_vec()),
+        payload: Some(payload.into()),
+        timestamp_ms: base(),
+        headers: vec![("traceparent".into(), Some(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_vec()))],
+    }
+}
+
+/// An update of one marketplace: a lowest new price in minor units, as of an instant.
+pub(crate) fn update(asin: &str, marketplace: Marketplace, fetched_at: i64, new: i64) -> Record {
+    let stats = json!({"current": [-1, new], "avg90": [-1, new]});
+    update_of(
+        asin,
+        marketplace,
+        fetched_at,
+        &json!({"asin": asin, "domainId": marketplace.keepa_id(), "title": format!("Article {asin}"), "stats": stats}),
+    )
+}
+
+pub(crate) fn update_of(asin: &str, marketplace: Marketplace, fetched_at: i64, product: &Value) -> Record {
+    let envelope = json!({
+        "v": 1, "asin": asin, "domain_id": marketplace.keepa_id(), "fetched_at_ms": fetched_at, "source": "watchlist", "run_id": null, "product": product,
+    });
+    record(0, asin, envelope.to_string())
+}
+
+/// Gives records their offsets.
+pub(crate) fn batch(records: Vec<Record>) -> Vec<Record> {
+    let numbered = records.into_iter().zip(0..).map(|(record, offset)| Record {
+        offset: RecordOffset(offset),
+        ..record
+    });
+    numbered.collect()
+}
+
+/// What all records together have to end in: an independent merge, one by one.
+pub(crate) fn merged(records: &[Record]) -> BTreeMap<Asin, Product> {
+    let mut products: BTreeMap<Asin, Product> = BTreeMap::new();
+    for record in records {
+        let decoded = enricher::decode::decode(&enricher::decode::Input::of(record), UnixMillis::now()).expect("a valid record");
+        match products.get_mut(&decoded.update.asin) {
+            Some(held) => {
+                held.merge(decoded.update);
+            }
+            None => {
+                products.insert(decoded.update.asin, decoded.update);
+            }
+        }
+    }
+    products
+}
+
+/// What a fault does to one call of `write_products`.
+pub(crate) enum Fault {
+    /// Nothing.
+    None,
+    /// The call fails and nothing was written.
+    Fails(CatalogError),
+    /// The call fails though everything was written.
+    FailsAfterwards(CatalogError),
+    /// Items with an outcome here get it and are not written.
+    Items(Vec<Option<WriteOutcome>>),
+    /// Somebody else writes these first.
+    After(Vec<Write<StoredProduct>>),
+}
+
+type Script = Box<dyn FnMut(&[Write<StoredProduct>]) -> Fault + Send>;
+
+/// The embedded catalog, with faults in its product writes.
+pub(crate) struct FaultyCatalog {
+    pub(crate) inner: EmbeddedCatalog,
+    script: Mutex<Script>,
+    calls: Mutex<Vec<Vec<String>>>,
+    markers: Mutex<BTreeMap<Topic, usize>>,
+}
+
+impl FaultyCatalog {
+    async fn open(path: &Path) -> FaultyCatalog {
+        FaultyCatalog {
+            inner: EmbeddedCatalog::open(path).await.expect("a catalog"),
+            script: Mutex::new(Box::new(|_| Fault::None)),
+            calls: Mutex::default(),
+            markers: Mutex::default(),
+        }
+    }
+
+    /// From now on each write of products goes by the script.
+    pub(crate) fn go_by(&self, script: impl FnMut(&[Write<StoredProduct>]) -> Fault + Send + 'static) {
+        *self.script.lock().expect("not poisoned") = Box::new(script);
+    }
+
+    /// The ASINs of every write call so far.
+    pub(crate) fn calls(&self) -> Vec<Vec<String>> {
+        self.calls.lock().expect("not poisoned").clone()
+    }
+}
+
+#[async_trait]
+impl Catalog for FaultyCatalog {
+    async fn prepare(&self) -> Result<(), CatalogError> {
+        self.inner.prepare().await
+    }
+
+    async fn check(&self) -> Result<(), CatalogError> {
+        self.inner.check().await
+    }
+
+    async fn read_products(&self, asins: &[Asin]) -> Result<Vec<Option<Versioned<StoredProduct>>>, CatalogError> {
+        self.inner.read_products(asins).await
+    }
+
+    async fn write_products(&self, writes: &[Write<StoredProduct>]) -> Result<Vec<WriteOutcome>, CatalogError> {
+        let asins = writes.iter().map(|write| write.value.product.asin.to_string()).collect();
+        self.calls.lock().expect("not poisoned").push(asins);
+        let fault = (self.script.lock().expect("not poisoned"))(writes);
+        match fault {
+            Fault::None => self.inner.write_products(writes).await,
+            Fault::Fails(error) => Err(error),
+            Fault::FailsAfterwards(error) => {
+                self.inner.write_products(writes).await?;
+                Err(error)
+            }
+            Fault::After(others) => {
+                self.inner.write_products(&others).await?;
+                self.inner.write_products(writes).await
+            }
+            Fault::Items(items) => {
+                let passed: Vec<_> = writes
+                    .iter()
+                    .zip(&items)
+                    .filter(|(_, item)| item.is_none())
+                    .map(|(write, _)| write.clone())
+                    .collect();
+                let mut outcomes = self.inner.write_products(&passed).await?.into_iter();
+                Ok(items
+                    .into_iter()
+                    .map(|item| item.unwrap_or_else(|| outcomes.next().expect("an outcome per write")))
+                    .collect())
+            }
+        }
+    }
+
+    async fn search_products(&self, query: &ProductQuery) -> Result<Page<StoredProduct>, CatalogError> {
+        self.inner.search_products(query).await
+    }
+
+    async fn read_opportunities(&self, ids: &[OpportunityId]) -> Result<Vec<Option<Versioned<Opportunity>>>, CatalogError> {
+        self.inner.read_opportunities(ids).await
+    }
+
+    async fn write_opportunities(&self, writes: &[Write<Opportunity>]) -> Result<Vec<WriteOutcome>, CatalogError> {
+        self.inner.write_opportunities(writes).await
+    }
+
+    async fn search_opportunities(&self, query: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError> {
+        self.inner.search_opportunities(query).await
+    }
+
+    async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {
+        self.inner.statistics(priced_after, legs_since).await
+    }
+
+    async fn read_states(&self, kind: StateKind, ids: &[String]) -> Result<Vec<Option<Versioned<StateRecord>>>, CatalogError> {
+        self.inner.read_states(kind, ids).await
+    }
+
+    async fn write_states(&self, kind: StateKind, writes: &[Write<StateRecord>]) -> Result<Vec<WriteOutcome>, CatalogError> {
+        self.inner.write_states(kind, writes).await
+    }
+
+    async fn list_states(&self, kind: StateKind, query: &StateQuery) -> Result<Page<Versioned<StateRecord>>, CatalogError> {
+        self.inner.list_states(kind, query).await
+    }
+}
+
+pub(crate) fn refused() -> WriteOutcome {
+    WriteOutcome::Refused {
+        reason: "mapper_parsing_exception: on purpose".into(),
+    }
+}
+
+pub(crate) fn put_off() -> WriteOutcome {
+    WriteOutcome::Retry { reason: "429".into() }
+}
+
+pub(crate) fn version_of(outcome: &WriteOutcome) -> Version {
+    match outcome {
+        WriteOutcome::Written(version) => version.clone(),
+        other => panic!("not written: {other:?}"),
+    }
+}

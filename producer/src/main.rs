@@ -1,0 +1,16 @@
+//! The producer as a process of its own, on Kafka and Elasticsearch.
+
+use std::process::ExitCode;
+
+use shared::boot::{self, Program};
+
+const PROGRAM: Program = Program {
+    name: "producer",
+    about: "Asks Keepa within its token budget and publishes every product record, unchanged.",
+    version: env!("CARGO_PKG_VERSION"),
+    variables: "  KEEPA_API_KEY, KEEPA_URL, MARKETS, WATCHLIST, REFRESH_SECONDS\n  KAFKA_BROKERS, TOPIC_PREFIX, INSTANCE_NAME, ELASTICSEARCH_URL, INDEX_PREFIX, METRICS_LISTEN, RUST_LOG, LOG_FORMAT\n  The README says what each means.",
+};
+
+fn main() -> ExitCode {
+    boot::service(PROGRAM, producer::Config::read, producer::run)
+}

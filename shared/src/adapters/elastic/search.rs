@@ -1,0 +1,302 @@
+//! Searches: queries as JSON (pure), pages by `search_after`.
+
+use elasticsearch::http::Method;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::client::{Client, malformed};
+use super::documents::{Document, decode, version};
+use crate::adapters::paging::{Paged, Place, SortValue, StateList};
+use crate::adapters::words;
+use crate::domain::listing::name_key;
+use crate::ports::catalog::{CatalogError, OpportunityQuery, OpportunitySort, Page, ProductQuery, ProductSort, Total, Versioned};
+
+/// Matches are counted up to here; beyond, a total says "at least".
+const COUNTED: u32 = 10_000;
+/// A shard that takes longer answers with what it has; such a partial answer is refused.
+pub(super) const SHARD_TIMEOUT: &str = "10s";
+
+/// Lucene indexes no longer term, and Elasticsearch refuses to look for one.
+const MAX_TERM_BYTES: usize = 32_766;
+
+/// Which matches, in which order.
+pub(super) struct Search {
+    pub(super) filter: Value,
+    pub(super) sort: Value,
+}
+
+/// A query as Elasticsearch's `bool` filter: no scoring.
+fn all_of(conditions: Vec<Value>) -> Value {
+    json!({"bool": {"filter": conditions}})
+}
+
+fn none_of(condition: Value) -> Value {
+    json!({"bool": {"must_not": [condition]}})
+}
+
+fn term(field: &str, value: &str) -> Value {
+    if value.len() > MAX_TERM_BYTES {
+        return json!({"match_none": {}});
+    }
+    json!({"term": {field: {"value": value}}})
+}
+
+/// The order by a field, then by id. Documents without the field stand at the end.
+fn order(field: &str, descending: bool, id: &str) -> Value {
+    let direction = if descending { "desc" } else { "asc" };
+    json!([{field: {"order": direction, "missing": "_last"}}, {id: {"order": "asc"}}])
+}
+
+pub(super) fn products(query: &ProductQuery) -> Search {
+    let mut conditions = Vec::new();
+    if let Some(text) = &query.text {
+        conditions.push(text_condition(text));
+    }
+    if let Some(market) = query.market {
+        conditions.push(json!({"exists": {"field": format!("prices.{market}")}}));
+    }
+    if let Some(brand) = &query.brand {
+        conditions.push(term("keys.brand", &name_key(brand)));
+    }
+    if let Some(category) = &query.category {
+        conditions.push(term("keys.category", &name_key(category)));
+    }
+    if let Some((wanted, after)) = query.active {
+        let active = json!({"range": {"last_priced_at": {"gt": after}}});
+        conditions.push(if wanted { active } else { none_of(active) });
+    }
+    if !query.price_bounds.is_empty() {
+        let asked = query
+            .price_bounds
+            .iter()
+            .filter(|&(&marketplace, _)| query.market.is_none_or(|market| market == marketplace));
+        let alternatives: Vec<Value> = asked
+            .map(|(marketplace, &(least, greatest))| match (least, greatest) {
+                (None, None) => json!({"exists": {"field": format!("prices.{marketplace}")}}),
+                (least, greatest) => {
+                    let mut bounds = serde_json::Map::new();
+                    bounds.extend(least.map(|least| ("gte".to_owned(), least.into())));
+                    bounds.extend(greatest.map(|greatest| ("lte".to_owned(), greatest.into())));
+                    json!({"range": {format!("prices.{marketplace}"): bounds}})
+                }
+            })
+            .collect();
+        conditions.push(if alternatives.is_empty() {
+            json!({"match_none": {}})
+        } else {
+            json!({"bool": {"should": alternatives, "minimum_should_match": 1}})
+        });
+    }
+    let field = match query.sort.field {
+        ProductSort::Asin => "asin",
+        ProductSort::Title => "keys.title",
+        ProductSort::FirstSeen => "first_seen",
+        ProductSort::LastUpdated => "last_updated",
+    };
+    Search {
+        filter: all_of(conditions),
+        sort: order(field, query.sort.descending, "asin"),
+    }
+}
+
+/// Every word, and the last as a beginning.
+fn text_condition(text: &str) -> Value {
+    let words = words::query_words(text);
+    if words.is_empty() {
+        return json!({"match_none": {}});
+    }
+    json!({"match_bool_prefix": {"words": {"query": words.join(" "), "operator": "and"}}})
+}
+
+pub(super) fn opportunities(query: &OpportunityQuery) -> Search {
+    let mut conditions = Vec::new();
+    if let Some((wanted, since)) = query.active {
+        let active = active_opportunity(since);
+        conditions.push(if wanted { active } else { none_of(active) });
+    }
+    if let Some(least) = query.min_margin {
+        conditions.push(json!({"range": {"margin_percentage": {"gte": least}}}));
+    }
+    let names = [
+        ("source_market", query.source.map(|source| source.code().to_owned())),
+        ("target_market", query.target.map(|target| target.code().to_owned())),
+        ("asin", query.asin.map(String::from)),
+        ("brand_key", query.brand.as_deref().map(name_key)),
+        ("category_key", query.category.as_deref().map(name_key)),
+    ];
+    conditions.extend(names.into_iter().filter_map(|(field, name)| name.map(|name| term(field, &name))));
+    let field = match query.sort.field {
+        OpportunitySort::MarginPercentage => "margin_percentage",
+        OpportunitySort::Margin => "margin.minor",
+        OpportunitySort::SourcePriceEur => "source_price_eur.minor",
+        OpportunitySort::TargetPriceEur => "target_price_eur.minor",
+        OpportunitySort::Asin => "asin",
+        OpportunitySort::LastSeen => "last_seen",
+    };
+    Search {
+        filter: all_of(conditions),
+        sort: order(field, query.sort.descending, "id"),
+    }
+}
+
+/// Open, and the older leg observed at that instant or later.
+pub(super) fn active_opportunity(since: crate::domain::UnixMillis) -> Value {
+    all_of(vec![
+        json!({"term": {"is_active": {"value": true}}}),
+        json!({"range": {"oldest_leg_at": {"gte": since}}}),
+    ])
+}
+
+pub(super) fn states(list: &StateList<'_>) -> Search {
+    let names = [("group", &list.query.group), ("status", &list.query.status)];
+    let conditions = names.into_iter().filter_map(|(field, name)| name.as_ref().map(|name| term(field, name)));
+    Search {
+        filter: all_of(conditions.collect()),
+        sort: order("at", !list.query.ascending, "id"),
+    }
+}
+
+/// The body of a search for one page; one more than a page is asked for, to know whether there is a next one.
+fn body(search: Search, place: Option<Place>, size: usize) -> Value {
+    let mut body = json!({
+        "query": search.filter,
+        "sort": search.sort,
+        "size": size + 1,
+        "track_total_hits": COUNTED,
+        "timeout": SHARD_TIMEOUT,
+        "seq_no_primary_term": true,
+    });
+    if let Some(Place { value, id }) = place {
+        let value = match value {
+            SortValue::Missing => Value::Null,
+            SortValue::Integer(value) => value.into(),
+            SortValue::Text(value) => value.into(),
+        };
+        body["search_after"] = json!([value, id]);
+    }
+    body
+}
+
+#[derive(Deserialize)]
+struct SearchAnswer<'a> {
+    timed_out: bool,
+    #[serde(rename = "_shards")]
+    shards: Shards,
+    #[serde(borrow)]
+    hits: Hits<'a>,
+}
+
+#[derive(Deserialize)]
+struct Shards {
+    failed: u64,
+}
+
+#[derive(Deserialize)]
+struct Hits<'a> {
+    total: HitsTotal,
+    #[serde(borrow)]
+    hits: Vec<Hit<'a>>,
+}
+
+#[derive(Deserialize)]
+struct HitsTotal {
+    value: u64,
+    relation: String,
+}
+
+#[derive(Deserialize)]
+struct Hit<'a> {
+    #[serde(rename = "_id")]
+    id: String,
+    #[serde(rename = "_index")]
+    index: Option<String>,
+    #[serde(rename = "_seq_no")]
+    seq_no: Option<u64>,
+    #[serde(rename = "_primary_term")]
+    primary_term: Option<u64>,
+    #[serde(borrow, rename = "_source")]
+    source: &'a RawValue,
+}
+
+/// Finds one page.
+pub(super) async fn page<T: Document>(
+    client: &Client,
+    alias: &str,
+    query: &impl Paged,
+    search: Search,
+    place_of: impl Fn(&T) -> Place,
+) -> Result<Page<Versioned<T>>, CatalogError> {
+    let body = body(search, query.place()?, query.page_size());
+    let parameters = [("allow_partial_search_results", "false")];
+    let answer = client.call(Method::Post, &format!("/{alias}/_search"), &parameters, Some(&body)).await?;
+    let answer: SearchAnswer<'_> = serde_json::from_slice(&answer).map_err(|error| malformed("a search", &error))?;
+    refuse_partial(answer.timed_out, answer.shards.failed)?;
+    let total = Total {
+        value: answer.hits.total.value,
+        exact: answer.hits.total.relation == "eq",
+    };
+    let mut items = Vec::with_capacity(answer.hits.hits.len());
+    for hit in answer.hits.hits {
+        let version = version(hit.index.as_deref(), hit.seq_no, hit.primary_term).ok_or_else(|| malformed("a search", &"a hit has no version"))?;
+        items.push(Versioned {
+            value: decode(&hit.id, hit.source)?,
+            version,
+        });
+    }
+    let next_cursor = query.cut(&mut items, |item: &Versioned<T>| place_of(&item.value));
+    Ok(Page { items, total, next_cursor })
+}
+
+/// An answer that leaves something out is none.
+pub(super) fn refuse_partial(timed_out: bool, failed_shards: u64) -> Result<(), CatalogError> {
+    if timed_out || failed_shards > 0 {
+        return Err(CatalogError::Unavailable {
+            reason: format!("a search was not complete: timed out {timed_out}, failed shards {failed_shards}"),
+        });
+    }
+    Ok(())
+}
+
+/// A page without versions.
+pub(super) fn values<T>(page: Page<Versioned<T>>) -> Page<T> {
+    Page {
+        items: page.items.into_iter().map(|item| item.value).collect(),
+        total: page.total,
+        next_cursor: page.next_cursor,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_only_ever_words() {
+        assert_eq!(
+            text_condition("Sony \"WH-1000*"),
+            json!({"match_bool_prefix": {"words": {"query": "sony wh 1000", "operator": "and"}}})
+        );
+        assert_eq!(text_condition("*"), json!({"match_none": {}}));
+    }
+
+    #[test]
+    fn a_partial_answer_is_none() {
+        assert!(refuse_partial(false, 0).is_ok());
+        assert!(refuse_partial(true, 0).is_err() && refuse_partial(false, 1).is_err());
+    }
+
+    #[test]
+    fn a_page_goes_on_after_its_place() {
+        let search = || Search {
+            filter: json!({}),
+            sort: json!([]),
+        };
+        assert_eq!(body(search(), None, 50)["size"], 51);
+        let place = Place {
+            value: SortValue::Missing,
+            id: "B1".into(),
+        };
+        assert_eq!(body(search(), Some(place), 50)["search_after"], json!([null, "B1"]));
+    }
+}

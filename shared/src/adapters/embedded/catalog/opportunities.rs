@@ -1,0 +1,154 @@
+//! Opportunities: rows, reads, searches.
+
+use libsql::{Connection, Value};
+
+use super::connection::{classify, column_integer, column_text, transaction};
+use super::filter::{Filter, Order};
+use super::table::{RowWrite, Table, version};
+use crate::adapters::paging::{Paged, place_of_opportunity};
+use crate::domain::listing::name_key;
+use crate::domain::{Opportunity, OpportunityId};
+use crate::ports::catalog::{CatalogError, OpportunityQuery, OpportunitySort, Page, Total, Versioned, Write};
+use crate::wire::OpportunityDocument;
+
+/// The name of the collection in versions.
+const INDEX: &str = "opportunities";
+
+pub(super) fn table() -> Table {
+    let columns: Vec<String> = [
+        "asin",
+        "source",
+        "target",
+        "brand_key",
+        "category_key",
+        "is_active",
+        "oldest_leg_at",
+        "last_seen",
+        "margin_percentage",
+        "margin",
+        "source_price_eur",
+        "target_price_eur",
+    ]
+    .map(str::to_owned)
+    .into();
+    Table {
+        index: INDEX,
+        find: "SELECT seq_no FROM opportunities WHERE opportunity = ?1".into(),
+        upsert: super::table::upsert("opportunities", "opportunity", "opportunity", &columns),
+        upsert_document: Some(super::table::upsert_document("opportunity_documents", "opportunities", "opportunity")),
+    }
+}
+
+/// What is written for an opportunity.
+pub(super) fn row(write: Write<Opportunity>) -> RowWrite {
+    let document = OpportunityDocument::from(write.value);
+    let optional_text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
+    let columns = vec![
+        Value::Text(document.asin.to_string()),
+        Value::Text(document.source_market.to_string()),
+        Value::Text(document.target_market.to_string()),
+        optional_text(&document.brand_key),
+        optional_text(&document.category_key),
+        Value::Integer(document.is_active.into()),
+        Value::Integer(document.oldest_leg_at.0),
+        Value::Integer(document.last_seen.0),
+        Value::Integer(document.margin_percentage.0),
+        Value::Integer(document.margin.minor),
+        Value::Integer(document.source_price_eur.minor),
+        Value::Integer(document.target_price_eur.minor),
+    ];
+    RowWrite {
+        id: document.id.to_string(),
+        condition: write.condition,
+        columns,
+        document: Some(serde_json::to_string(&document).expect("an opportunity document is plain data with string keys")),
+    }
+}
+
+fn decode(text: &str) -> Result<Opportunity, CatalogError> {
+    let document: OpportunityDocument = serde_json::from_str(text).map_err(|error| CatalogError::Misconfigured {
+        reason: format!("a stored opportunity cannot be read: {error}"),
+    })?;
+    Ok(document.into())
+}
+
+pub(super) async fn read(connection: &Connection, ids: &[OpportunityId]) -> Result<Vec<Option<Versioned<Opportunity>>>, CatalogError> {
+    let statement = connection
+        .prepare("SELECT o.seq_no, d.document FROM opportunities o JOIN opportunity_documents d ON d.id = o.id WHERE o.opportunity = ?1")
+        .await
+        .map_err(classify)?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        statement.reset();
+        let mut rows = statement.query([id.to_string()]).await.map_err(classify)?;
+        found.push(match rows.next().await.map_err(classify)? {
+            Some(row) => Some(Versioned {
+                version: version(INDEX, column_integer(&row, 0)?),
+                value: decode(&column_text(&row, 1)?)?,
+            }),
+            None => None,
+        });
+    }
+    Ok(found)
+}
+
+pub(super) async fn search(connection: &Connection, query: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError> {
+    let place = query.place()?;
+    transaction(connection, "BEGIN DEFERRED", async || {
+        let filter = filter(query);
+        let total = filter.count(connection, "opportunities").await?;
+        let ids = filter.row_ids(connection, "opportunities", &order(query), place, query.page_size() + 1).await?;
+        let statement = connection
+            .prepare("SELECT document FROM opportunity_documents WHERE id = ?1")
+            .await
+            .map_err(classify)?;
+        let mut items = Vec::with_capacity(ids.len());
+        for id in ids {
+            statement.reset();
+            let mut rows = statement.query([id]).await.map_err(classify)?;
+            if let Some(row) = rows.next().await.map_err(classify)? {
+                items.push(decode(&column_text(&row, 0)?)?);
+            }
+        }
+        let next_cursor = query.cut(&mut items, |opportunity| place_of_opportunity(opportunity, query.sort.field));
+        Ok(Page {
+            items,
+            total: Total { value: total, exact: true },
+            next_cursor,
+        })
+    })
+    .await
+}
+
+fn filter(query: &OpportunityQuery) -> Filter {
+    let mut filter = Filter::default();
+    match query.active {
+        Some((true, since)) => filter.and("is_active = 1 AND oldest_leg_at >= ?", [Value::Integer(since.0)]),
+        Some((false, since)) => filter.and("is_active = 0 OR oldest_leg_at < ?", [Value::Integer(since.0)]),
+        None => {}
+    }
+    filter.and_if("margin_percentage >= ?", query.min_margin.map(|margin| margin.0));
+    filter.and_if("source = ?", query.source.map(|marketplace| marketplace.code()));
+    filter.and_if("target = ?", query.target.map(|marketplace| marketplace.code()));
+    filter.and_if("asin = ?", query.asin.map(String::from));
+    filter.and_if("brand_key = ?", query.brand.as_deref().map(name_key));
+    filter.and_if("category_key = ?", query.category.as_deref().map(name_key));
+    filter
+}
+
+fn order(query: &OpportunityQuery) -> Order {
+    let column = match query.sort.field {
+        OpportunitySort::MarginPercentage => "margin_percentage",
+        OpportunitySort::Margin => "margin",
+        OpportunitySort::SourcePriceEur => "source_price_eur",
+        OpportunitySort::TargetPriceEur => "target_price_eur",
+        OpportunitySort::Asin => "asin",
+        OpportunitySort::LastSeen => "last_seen",
+    };
+    Order {
+        column,
+        nullable: false,
+        descending: query.sort.descending,
+        id: "opportunity",
+    }
+}

@@ -1,0 +1,112 @@
+//! State records: rows, reads, lists.
+
+use libsql::{Connection, Row, Value};
+
+use super::connection::{classify, column_integer, column_optional_text, column_text, transaction};
+use super::filter::{Filter, Order};
+use super::table::{RowWrite, Table, version};
+use crate::adapters::paging::{Paged, StateList, place_of_state};
+use crate::domain::UnixMillis;
+use crate::ports::catalog::{CatalogError, Page, StateKind, StateQuery, StateRecord, Total, Versioned, Write};
+
+pub(super) fn table(kind: StateKind) -> Table {
+    let columns: Vec<String> = ["kind", "belongs_to", "status", "at", "body"].map(str::to_owned).into();
+    Table {
+        index: kind.collection(),
+        find: format!("SELECT seq_no FROM states WHERE kind = '{}' AND record = ?1", kind.collection()),
+        upsert: super::table::upsert("states", "record", "kind, record", &columns),
+        upsert_document: None,
+    }
+}
+
+/// What is written for a state record.
+pub(super) fn row(kind: StateKind, write: Write<StateRecord>) -> RowWrite {
+    let StateRecord { id, group, status, at, body } = write.value;
+    let columns = vec![
+        Value::Text(kind.collection().into()),
+        group.map_or(Value::Null, Value::Text),
+        status.map_or(Value::Null, Value::Text),
+        Value::Integer(at.0),
+        Value::Text(body.to_string()),
+    ];
+    RowWrite {
+        id,
+        condition: write.condition,
+        columns,
+        document: None,
+    }
+}
+
+const COLUMNS: &str = "seq_no, record, belongs_to, status, at, body";
+
+fn decode(kind: StateKind, row: &Row) -> Result<Versioned<StateRecord>, CatalogError> {
+    let id = column_text(row, 1)?;
+    let body = serde_json::from_str(&column_text(row, 5)?).map_err(|error| CatalogError::Misconfigured {
+        reason: format!("{} {id:?} cannot be read: {error}", kind.collection()),
+    })?;
+    Ok(Versioned {
+        version: version(kind.collection(), column_integer(row, 0)?),
+        value: StateRecord {
+            id,
+            group: column_optional_text(row, 2)?,
+            status: column_optional_text(row, 3)?,
+            at: UnixMillis(column_integer(row, 4)?),
+            body,
+        },
+    })
+}
+
+pub(super) async fn read(connection: &Connection, kind: StateKind, ids: &[String]) -> Result<Vec<Option<Versioned<StateRecord>>>, CatalogError> {
+    let statement = connection
+        .prepare(&format!("SELECT {COLUMNS} FROM states WHERE kind = '{}' AND record = ?1", kind.collection()))
+        .await
+        .map_err(classify)?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        statement.reset();
+        let mut rows = statement.query([id.as_str()]).await.map_err(classify)?;
+        found.push(match rows.next().await.map_err(classify)? {
+            Some(row) => Some(decode(kind, &row)?),
+            None => None,
+        });
+    }
+    Ok(found)
+}
+
+pub(super) async fn list(connection: &Connection, kind: StateKind, query: &StateQuery) -> Result<Page<Versioned<StateRecord>>, CatalogError> {
+    let list = StateList { kind, query };
+    let place = list.place()?;
+    transaction(connection, "BEGIN DEFERRED", async || {
+        let mut filter = Filter::default();
+        filter.and("kind = ?", [Value::Text(kind.collection().into())]);
+        filter.and_if("belongs_to = ?", query.group.clone());
+        filter.and_if("status = ?", query.status.clone());
+        let total = filter.count(connection, "states").await?;
+        let order = Order {
+            column: "at",
+            nullable: false,
+            descending: !query.ascending,
+            id: "record",
+        };
+        let ids = filter.row_ids(connection, "states", &order, place, list.page_size() + 1).await?;
+        let statement = connection
+            .prepare(&format!("SELECT {COLUMNS} FROM states WHERE id = ?1"))
+            .await
+            .map_err(classify)?;
+        let mut items = Vec::with_capacity(ids.len());
+        for id in ids {
+            statement.reset();
+            let mut rows = statement.query([id]).await.map_err(classify)?;
+            if let Some(row) = rows.next().await.map_err(classify)? {
+                items.push(decode(kind, &row)?);
+            }
+        }
+        let next_cursor = list.cut(&mut items, |record| place_of_state(&record.value));
+        Ok(Page {
+            items,
+            total: Total { value: total, exact: true },
+            next_cursor,
+        })
+    })
+    .await
+}

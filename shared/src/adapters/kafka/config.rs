@@ -1,0 +1,214 @@
+//! Settings of the event log, and what they mean to the client library.
+
+use std::collections::BTreeMap;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+use super::topic::Topic;
+
+/// Where the event log is and how it is used.
+#[derive(Clone)]
+pub struct EventLogConfig {
+    /// Bootstrap addresses, `host:port`, comma-separated.
+    pub brokers: String,
+    /// Put before every topic's name.
+    pub topic_prefix: String,
+    /// Partitions of topics that are created here.
+    pub partitions: i32,
+    /// Replication factor of topics that are created here.
+    pub replication: i32,
+    /// The broker is the one inside this process: short waits, a short session, no compression.
+    pub embedded: bool,
+    /// A name that stays the same over restarts and is unique in the group (a StatefulSet's pod name): static membership.
+    /// Without meaning on the embedded broker.
+    pub instance_name: Option<String>,
+    /// How the broker's logs and quotas name this process.
+    pub client_id: String,
+    /// Further settings of librdkafka, security for example. They win over those made here.
+    pub extra: BTreeMap<String, String>,
+}
+
+/// The extra settings may hold passwords: only their names are shown.
+impl std::fmt::Debug for EventLogConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventLogConfig")
+            .field("brokers", &self.brokers)
+            .field("topic_prefix", &self.topic_prefix)
+            .field("partitions", &self.partitions)
+            .field("replication", &self.replication)
+            .field("embedded", &self.embedded)
+            .field("instance_name", &self.instance_name)
+            .field("client_id", &self.client_id)
+            .field("extra", &self.extra.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// The largest record there is fits into one fetch.
+const FETCH_BYTES: usize = Topic::RawUpdatesDlq.max_message_bytes() + 1024 * 1024;
+
+impl EventLogConfig {
+    /// The name of a topic in the broker.
+    pub(super) fn topic_name(&self, topic: Topic) -> String {
+        format!("{}{}", self.topic_prefix, topic.base_name())
+    }
+
+    fn common(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", &self.client_id)
+            .set("allow.auto.create.topics", "false")
+            .set("statistics.interval.ms", "5000")
+            // Idle connections are closed by brokers as a matter of course.
+            .set("log.connection.close", "false")
+            .set("reconnect.backoff.ms", "100")
+            .set("reconnect.backoff.max.ms", "5000")
+            // New partitions, and topics that appear after their consumers, are noticed within this time.
+            .set("topic.metadata.refresh.interval.ms", "10000")
+            .set("socket.nagle.disable", "true")
+            .set_log_level(RDKafkaLogLevel::Info);
+        if self.embedded {
+            // The address is a literal and the broker answers at once or not at all.
+            config.set("broker.address.family", "v4").set("reconnect.backoff.max.ms", "500");
+        }
+        config
+    }
+
+    fn with_extra(&self, mut config: ClientConfig) -> ClientConfig {
+        for (name, value) in &self.extra {
+            config.set(name, value);
+        }
+        config
+    }
+
+    /// For topics, metadata and reachability.
+    pub(super) fn admin(&self) -> ClientConfig {
+        self.with_extra(self.common())
+    }
+
+    /// For records of a topic with the given size limit, compressed or not.
+    pub(super) fn producer(&self, max_message_bytes: usize, compressed: bool) -> ClientConfig {
+        let mut config = self.common();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("compression.type", if compressed { "zstd" } else { "none" })
+            .set("linger.ms", "5")
+            .set("message.timeout.ms", "120000")
+            // librdkafka's own default hashes otherwise than Java's clients, so keys would move between partitions.
+            .set("partitioner", "murmur2_random")
+            .set("message.max.bytes", max_message_bytes.to_string())
+            // Bytes in flight are bounded by the publisher; this only has to be out of the way.
+            .set("queue.buffering.max.kbytes", "131072")
+            .set("queue.buffering.max.messages", "500000");
+        self.with_extra(config)
+    }
+
+    /// For a member of a consumer group.
+    pub(super) fn member(&self, group: &str) -> ClientConfig {
+        let mut config = self.reader();
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "true")
+            .set("auto.commit.interval.ms", "1000")
+            .set("enable.auto.offset.store", "false")
+            .set("partition.assignment.strategy", "range,roundrobin")
+            .set("max.poll.interval.ms", "300000")
+            .set("session.timeout.ms", if self.embedded { "6000" } else { "30000" })
+            .set("heartbeat.interval.ms", if self.embedded { "1000" } else { "3000" });
+        if let Some(instance) = self.instance_id(group) {
+            config.set("group.instance.id", instance);
+        }
+        self.with_extra(config)
+    }
+
+    /// For one who follows a topic on his own: no group is joined and nothing is committed.
+    pub(super) fn follower(&self, group: &str) -> ClientConfig {
+        let mut config = self.reader();
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false");
+        self.with_extra(config)
+    }
+
+    fn reader(&self) -> ClientConfig {
+        let mut config = self.common();
+        config
+            .set("auto.offset.reset", "earliest")
+            // The default of one second costs a quarter of the rate under back-pressure.
+            .set("fetch.queue.backoff.ms", "10")
+            .set("queued.max.messages.kbytes", "32768")
+            .set("fetch.message.max.bytes", FETCH_BYTES.to_string())
+            .set("fetch.max.bytes", (8 * FETCH_BYTES).to_string())
+            .set("receive.message.max.bytes", (16 * FETCH_BYTES).to_string());
+        if self.embedded {
+            // Records are answered with at once; this only bounds how long a change of partitions waits for a quiet fetch.
+            config.set("fetch.wait.max.ms", "250");
+        }
+        config
+    }
+
+    /// Static membership where the instance has a name: a restart within the session time-out causes no rebalance.
+    ///
+    /// Never on the embedded broker: tansu 0.6 lets static members wait three seconds to join and three more to sync, at
+    /// every start, without hearing their heartbeats meanwhile, so that a session of six seconds is over before it began.
+    /// Nor is it needed there: that broker starts without members, so there is no killed one to be waited for.
+    fn instance_id(&self, group: &str) -> Option<String> {
+        let name = self.instance_name.as_ref().filter(|_| !self.embedded)?;
+        Some(format!("{name}-{group}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> EventLogConfig {
+        EventLogConfig {
+            brokers: "127.0.0.1:1".to_owned(),
+            topic_prefix: "t.".to_owned(),
+            partitions: 3,
+            replication: 1,
+            embedded: false,
+            instance_name: None,
+            client_id: "test".to_owned(),
+            extra: BTreeMap::from([("sasl.password".to_owned(), "s3cret".to_owned())]),
+        }
+    }
+
+    #[test]
+    fn debug_output_never_shows_the_value_of_an_extra_setting() {
+        let shown = format!("{:?}", config());
+        assert!(shown.contains("sasl.password"), "{shown}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+
+    #[test]
+    fn membership_is_static_where_the_instance_has_a_name() {
+        let plain = config();
+        assert_eq!(plain.member("g").get("group.instance.id"), None);
+        let embedded = EventLogConfig { embedded: true, ..config() };
+        assert_eq!(embedded.member("g").get("group.instance.id"), None);
+        assert_eq!(embedded.member("g").get("session.timeout.ms"), Some("6000"));
+        assert_eq!(embedded.member("g").get("fetch.wait.max.ms"), Some("250"));
+        let named = EventLogConfig {
+            instance_name: Some("pod-1".to_owned()),
+            ..config()
+        };
+        assert_eq!(named.member("g").get("group.instance.id"), Some("pod-1-g"));
+        let both = EventLogConfig { embedded: true, ..named };
+        assert_eq!(both.member("g").get("group.instance.id"), None);
+    }
+
+    #[test]
+    fn extra_settings_win() {
+        let custom = EventLogConfig {
+            extra: BTreeMap::from([("linger.ms".to_owned(), "50".to_owned())]),
+            ..config()
+        };
+        assert_eq!(custom.producer(1000, true).get("linger.ms"), Some("50"));
+    }
+}

@@ -1,0 +1,416 @@
+//! One assigned partition: what was read and is not yet settled. Pure but for the two ways of being woken.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::record::{NextOffset, Record};
+
+/// How much is read ahead, taken at once, and waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerLimits {
+    /// Records in one batch at most.
+    pub batch_records: usize,
+    /// Bytes in one batch at most; a single record may exceed it.
+    pub batch_bytes: usize,
+    /// A partition holding more than this, its batch in flight included, is paused.
+    pub high_water_bytes: usize,
+    /// A paused partition holding less than this goes on.
+    pub low_water_bytes: usize,
+    /// How long a revoked or closing partition waits for its batch in flight.
+    pub drain: std::time::Duration,
+}
+
+impl Default for ConsumerLimits {
+    fn default() -> ConsumerLimits {
+        const MIB: usize = 1024 * 1024;
+        ConsumerLimits {
+            batch_records: 2000,
+            batch_bytes: 5 * MIB,
+            high_water_bytes: 16 * MIB,
+            low_water_bytes: 4 * MIB,
+            drain: std::time::Duration::from_secs(3),
+        }
+    }
+}
+
+/// The right to work on a partition. It ends when the partition is revoked, and does not come back: a partition that
+/// returns brings a new lease of a higher epoch.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    partition: i32,
+    epoch: u64,
+    ended: CancellationToken,
+}
+
+impl Lease {
+    pub(super) fn new(partition: i32, epoch: u64) -> Lease {
+        Lease {
+            partition,
+            epoch,
+            ended: CancellationToken::new(),
+        }
+    }
+
+    /// A lease that nobody ever ends: for the tests of handlers.
+    pub fn for_test(partition: i32) -> Lease {
+        Lease::new(partition, 1)
+    }
+
+    /// Does this member still own the partition?
+    pub fn is_held(&self) -> bool {
+        !self.ended.is_cancelled()
+    }
+
+    /// Returns once the partition is lost.
+    pub async fn lost(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Grows with every assignment of the partition to this consumer.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Which partition it is for.
+    pub fn partition(&self) -> i32 {
+        self.partition
+    }
+
+    /// Ends the lease. Called by the reading thread, and by tests of handlers.
+    pub fn end(&self) {
+        self.ended.cancel();
+    }
+}
+
+/// The partition is no longer this member's: what is in hand is left to the next owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the partition is no longer owned")]
+pub struct LeaseLost;
+
+/// What was read of a partition, what is being worked on, and how far it is settled.
+///
+/// A batch is settled as a whole before the next one is taken, so what is settled is always a contiguous prefix.
+#[derive(Debug, Default)]
+pub(super) struct Mailbox {
+    waiting: VecDeque<Record>,
+    waiting_bytes: usize,
+    in_flight: Option<Batch>,
+    /// Settled and not yet handed to the client library.
+    settled: Option<NextOffset>,
+    closed: bool,
+    worker_gone: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Batch {
+    records: usize,
+    bytes: usize,
+    oldest_ms: i64,
+    next: NextOffset,
+}
+
+impl Mailbox {
+    /// Takes in a record; refuses it once closed.
+    pub(super) fn push(&mut self, record: Record) -> bool {
+        if self.closed {
+            return false;
+        }
+        self.waiting_bytes += record.size();
+        self.waiting.push_back(record);
+        true
+    }
+
+    /// Whatever has accumulated, up to the limits, at least one record.
+    pub(super) fn take(&mut self, limits: &ConsumerLimits) -> Option<Vec<Record>> {
+        if self.closed || self.in_flight.is_some() {
+            return None;
+        }
+        let mut bytes = 0;
+        let mut count = 0;
+        for record in self.waiting.iter().take(limits.batch_records.max(1)) {
+            if count > 0 && bytes + record.size() > limits.batch_bytes {
+                break;
+            }
+            bytes += record.size();
+            count += 1;
+        }
+        let batch: Vec<Record> = self.waiting.drain(..count).collect();
+        let next = batch.last()?.offset.next();
+        let oldest_ms = batch.iter().map(|record| record.timestamp_ms).min()?;
+        self.waiting_bytes -= bytes;
+        self.in_flight = Some(Batch {
+            records: count,
+            bytes,
+            oldest_ms,
+            next,
+        });
+        Some(batch)
+    }
+
+    /// The batch in flight is settled.
+    pub(super) fn settle(&mut self) {
+        if let Some(batch) = self.in_flight.take() {
+            self.settled = Some(batch.next);
+        }
+    }
+
+    /// The worker ended: nothing in flight will ever be settled.
+    pub(super) fn worker_gone(&mut self) {
+        self.worker_gone = true;
+    }
+
+    /// How far the group may go on, if that is news.
+    pub(super) fn take_settled(&mut self) -> Option<NextOffset> {
+        self.settled.take()
+    }
+
+    /// Takes and gives no more records; those that wait are dropped. What is in flight may still be settled.
+    pub(super) fn close(&mut self) -> usize {
+        self.closed = true;
+        self.waiting_bytes = 0;
+        let dropped = self.waiting.len();
+        self.waiting = VecDeque::new();
+        dropped
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Is there nothing left to wait for?
+    pub(super) fn is_drained(&self) -> bool {
+        self.in_flight.is_none() || self.worker_gone
+    }
+
+    /// Waiting and in flight.
+    pub(super) fn bytes(&self) -> usize {
+        self.waiting_bytes + self.in_flight.map_or(0, |batch| batch.bytes)
+    }
+
+    /// Waiting and in flight.
+    pub(super) fn records(&self) -> usize {
+        self.waiting.len() + self.in_flight.map_or(0, |batch| batch.records)
+    }
+
+    pub(super) fn records_in_flight(&self) -> usize {
+        self.in_flight.map_or(0, |batch| batch.records)
+    }
+
+    /// The time of the oldest unsettled record.
+    pub(super) fn oldest_ms(&self) -> Option<i64> {
+        let in_flight = self.in_flight.map(|batch| batch.oldest_ms);
+        in_flight.or_else(|| self.waiting.front().map(|record| record.timestamp_ms))
+    }
+}
+
+/// A mailbox between the reading thread and its worker.
+pub(super) struct Slot {
+    lease: Lease,
+    mailbox: Mutex<Mailbox>,
+    /// Wakes the worker: records came, or the mailbox is closed.
+    fed: Notify,
+    /// Wakes the reading thread in a drain.
+    drained: Condvar,
+}
+
+impl Slot {
+    pub(super) fn new(partition: i32, epoch: u64) -> Arc<Slot> {
+        Arc::new(Slot {
+            lease: Lease::new(partition, epoch),
+            mailbox: Mutex::default(),
+            fed: Notify::new(),
+            drained: Condvar::new(),
+        })
+    }
+
+    pub(super) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// The mailbox holds plain values, so a panic elsewhere leaves it whole.
+    pub(super) fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
+        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn push(&self, record: Record) -> bool {
+        let taken = self.mailbox().push(record);
+        if taken {
+            self.fed.notify_one();
+        }
+        taken
+    }
+
+    /// The next batch, or `None` once the mailbox is closed. Loses nothing when dropped while waiting.
+    pub(super) async fn next_batch(&self, limits: &ConsumerLimits) -> Option<Vec<Record>> {
+        loop {
+            {
+                let mut mailbox = self.mailbox();
+                if let Some(batch) = mailbox.take(limits) {
+                    return Some(batch);
+                }
+                if mailbox.is_closed() {
+                    return None;
+                }
+            }
+            // One waiter, and a wake-up that comes first is remembered.
+            self.fed.notified().await;
+        }
+    }
+
+    pub(super) fn settle(&self) {
+        self.mailbox().settle();
+        self.drained.notify_all();
+    }
+
+    pub(super) fn worker_gone(&self) {
+        self.mailbox().worker_gone();
+        self.drained.notify_all();
+    }
+
+    /// Stops feeding; what waits is left to the next owner. Returns how many records that are.
+    pub(super) fn close(&self) -> usize {
+        let dropped = self.mailbox().close();
+        self.fed.notify_one();
+        dropped
+    }
+
+    /// Blocks until the batch in flight is settled or the deadline has passed.
+    pub(super) fn wait_drained(&self, deadline: Instant) -> bool {
+        let mut mailbox = self.mailbox();
+        while !mailbox.is_drained() {
+            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+                return false;
+            };
+            mailbox = self.drained.wait_timeout(mailbox, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::RecordOffset;
+    use super::super::topic::Topic;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn record(offset: i64, payload: usize) -> Record {
+        Record {
+            topic: Topic::RawUpdates,
+            partition: 0,
+            offset: RecordOffset(offset),
+            key: None,
+            payload: Some(vec![0; payload]),
+            timestamp_ms: 1000 + offset,
+            headers: vec![],
+        }
+    }
+
+    fn limits(batch_records: usize, batch_bytes: usize) -> ConsumerLimits {
+        ConsumerLimits {
+            batch_records,
+            batch_bytes,
+            ..ConsumerLimits::default()
+        }
+    }
+
+    #[test]
+    fn a_batch_takes_what_has_accumulated_up_to_the_limits() {
+        let mut mailbox = Mailbox::default();
+        for offset in 0..5 {
+            mailbox.push(record(offset, 10));
+        }
+        let batch = mailbox.take(&limits(3, usize::MAX)).expect("records wait");
+        assert_eq!(batch.len(), 3);
+        assert_eq!(mailbox.take(&limits(3, usize::MAX)), None, "one batch at a time");
+        mailbox.settle();
+        assert_eq!(mailbox.take_settled(), Some(NextOffset(3)));
+        assert_eq!(mailbox.take_settled(), None, "handed over once");
+    }
+
+    #[test]
+    fn a_record_over_the_batch_limit_goes_alone() {
+        let mut mailbox = Mailbox::default();
+        mailbox.push(record(0, 5000));
+        mailbox.push(record(1, 10));
+        assert_eq!(mailbox.take(&limits(10, 100)).map(|batch| batch.len()), Some(1));
+    }
+
+    #[test]
+    fn a_closed_mailbox_still_settles_what_is_in_flight_and_gives_no_more() {
+        let mut mailbox = Mailbox::default();
+        mailbox.push(record(0, 1));
+        mailbox.push(record(1, 1));
+        let _ = mailbox.take(&limits(1, usize::MAX));
+        assert_eq!(mailbox.close(), 1);
+        assert!(!mailbox.push(record(2, 1)));
+        assert!(!mailbox.is_drained());
+        mailbox.settle();
+        assert!(mailbox.is_drained());
+        assert_eq!(mailbox.take_settled(), Some(NextOffset(1)));
+        assert_eq!(mailbox.take(&limits(1, usize::MAX)), None);
+        assert_eq!(mailbox.bytes(), 0);
+    }
+
+    #[test]
+    fn a_worker_that_is_gone_settles_nothing_and_is_not_waited_for() {
+        let mut mailbox = Mailbox::default();
+        mailbox.push(record(0, 1));
+        let _ = mailbox.take(&limits(1, usize::MAX));
+        mailbox.worker_gone();
+        assert!(mailbox.is_drained());
+        assert_eq!(mailbox.take_settled(), None);
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Push,
+        Take,
+        Settle,
+        HandOver,
+        Close,
+    }
+
+    proptest! {
+        /// Whatever the order of events: the offset handed over is one past the last record of a settled batch, every
+        /// earlier record was settled, it never goes back, and the bytes counted are those held.
+        #[test]
+        fn what_is_handed_over_is_a_contiguous_settled_prefix(
+            steps in proptest::collection::vec(
+                prop_oneof![
+                    4 => Just(Step::Push), 2 => Just(Step::Take), 2 => Just(Step::Settle),
+                    2 => Just(Step::HandOver), 1 => Just(Step::Close),
+                ],
+                1..80,
+            ),
+            batch in 1usize..5,
+        ) {
+            let mut mailbox = Mailbox::default();
+            let (mut pushed, mut settled_to, mut in_hand, mut handed) = (0i64, 0i64, None::<i64>, 0i64);
+            for step in steps {
+                match step {
+                    Step::Push => if mailbox.push(record(pushed, 7)) { pushed += 1 },
+                    Step::Take => if let Some(taken) = mailbox.take(&limits(batch, usize::MAX)) {
+                        prop_assert_eq!(taken[0].offset.0, settled_to);
+                        in_hand = taken.last().map(|last| last.offset.0 + 1);
+                    },
+                    Step::Settle => {
+                        mailbox.settle();
+                        settled_to = in_hand.take().unwrap_or(settled_to);
+                    }
+                    Step::HandOver => if let Some(next) = mailbox.take_settled() {
+                        prop_assert_eq!(next.0, settled_to);
+                        prop_assert!(next.0 > handed);
+                        handed = next.0;
+                    },
+                    Step::Close => { mailbox.close(); }
+                }
+                prop_assert_eq!(mailbox.bytes(), mailbox.records() * record(0, 7).size());
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! How every binary starts: arguments, settings, `--check`, telemetry, signals.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::adapters::elastic::{ElasticCatalog, ElasticConfig};
+use crate::config::{ConfigError, Environment};
+use crate::health::Health;
+use crate::ports::{EventLogSettings, Ports};
+use crate::runtime::{self, Tasks};
+use crate::{probes, telemetry};
+
+/// What a binary says of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    /// Its name.
+    pub name: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// The variables it reads, one line each: name, default, meaning.
+    pub variables: &'static str,
+}
+
+/// What the command line asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Run the service.
+    Run,
+    /// Show the settings and whether the outside systems answer, then end.
+    Check,
+}
+
+/// Reads the command line; `Err` holds the exit code where there is nothing more to do.
+///
+/// # Errors
+/// `--help` and `--version` (code 0), anything unknown (code 2): what is to be said has been printed.
+pub fn parse_arguments(program: &Program, arguments: impl Iterator<Item = String>) -> Result<Command, ExitCode> {
+    let mut command = Command::Run;
+    for argument in arguments {
+        match argument.as_str() {
+            "--check" => command = Command::Check,
+            "--version" | "-V" => {
+                println!("{} {}", program.name, program.version);
+                return Err(ExitCode::SUCCESS);
+            }
+            "--help" | "-h" => {
+                println!(
+                    "{} {}\n{}\n\nUsage: {} [--check | --help | --version]\n\n  --check    show the effective settings, secrets masked, and whether each outside system answers\n\nSettings come from the environment:\n{}",
+                    program.name, program.version, program.about, program.name, program.variables
+                );
+                return Err(ExitCode::SUCCESS);
+            }
+            unknown => {
+                eprintln!("{}: unknown argument {unknown:?}; --help shows what there is", program.name);
+                return Err(ExitCode::from(2));
+            }
+        }
+    }
+    Ok(command)
+}
+
+/// Prints the effective settings, one per line.
+pub fn print_settings(environment: &Environment) {
+    for (name, value) in environment.effective() {
+        println!("{name:<28} {value}");
+    }
+}
+
+/// Prints all mistakes of a configuration; the exit code is 2.
+#[must_use]
+pub fn report_mistakes(error: &ConfigError) -> ExitCode {
+    eprint!("{error}");
+    ExitCode::from(2)
+}
+
+/// How long a standalone service may drain after the first signal.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What every standalone service is told: it has no embedded event log and catalog.
+struct Surroundings {
+    brokers: String,
+    event_log: EventLogSettings,
+    elastic: ElasticConfig,
+    metrics_listen: Option<SocketAddr>,
+}
+
+impl Surroundings {
+    fn read(environment: &Environment) -> Option<Self> {
+        let event_log = EventLogSettings::read(environment);
+        let elastic = ElasticConfig::read(environment);
+        let metrics_listen = environment.parsed("METRICS_LISTEN", None, "an address such as 127.0.0.1:9100", |text| text.parse().ok().map(Some));
+        if event_log.brokers.is_none() {
+            environment.mistake("KAFKA_BROKERS is not set: a service by itself has no embedded event log (compose has)");
+        }
+        if elastic.is_none() {
+            environment.mistake("ELASTICSEARCH_URL is not set: a service by itself has no embedded catalog (compose has)");
+        }
+        Some(Surroundings {
+            brokers: event_log.brokers.clone()?,
+            event_log,
+            elastic: elastic?,
+            metrics_listen,
+        })
+    }
+
+    fn connect(&self, client_id: &str) -> anyhow::Result<Ports> {
+        let event_log = self.event_log.connect(self.brokers.clone(), false, client_id);
+        Ok(Ports {
+            event_log,
+            catalog: Arc::new(ElasticCatalog::connect(self.elastic.clone())?),
+            health: Health::default(),
+        })
+    }
+}
+
+/// The `main` of a standalone service: on the Kafka and Elasticsearch that the environment names.
+pub fn service<C, Fut>(program: Program, read: impl FnOnce(&Environment) -> C, run: impl FnOnce(C, Ports, CancellationToken) -> Fut) -> ExitCode
+where
+    Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let command = match parse_arguments(&program, std::env::args().skip(1)) {
+        Ok(command) => command,
+        Err(code) => return code,
+    };
+    let environment = Environment::from_process();
+    let telemetry_config = telemetry::TelemetryConfig::read(&environment, program.name, "info");
+    let config = read(&environment);
+    let surroundings = Surroundings::read(&environment);
+    let (surroundings, config) = match environment.finish(()) {
+        Ok(()) => (surroundings.expect("its absence is a mistake"), config),
+        Err(error) => return report_mistakes(&error),
+    };
+    if command == Command::Check {
+        print_settings(&environment);
+        return runtime::serve(|_shutdown| async move { check(&surroundings.connect(program.name)?).await });
+    }
+    let _telemetry = match telemetry::init(&telemetry_config) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("telemetry cannot start: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime::serve(|shutdown| async move {
+        let ports = surroundings.connect(program.name)?;
+        let mut tasks = Tasks::new(shutdown.clone());
+        if let Some(listen) = surroundings.metrics_listen {
+            tasks.spawn(
+                "probes",
+                probes::serve(listen, ports.health.clone(), &["event_log", "catalog"], shutdown.clone()),
+            );
+        }
+        let (watched, ended) = (ports.clone(), shutdown.clone());
+        tasks.spawn("watch", async move {
+            watched.prepare(&ended).await;
+            watched.watch(&ended).await;
+            Ok(())
+        });
+        tasks.spawn(program.name, run(config, ports, shutdown));
+        Ok(tasks.join(DRAIN).await?)
+    })
+}
+
+/// Prints a line per outside system.
+async fn check(ports: &Ports) -> anyhow::Result<()> {
+    let event_log = ports.event_log.check().await.map_err(|error| error.to_string());
+    let catalog = ports.catalog.check().await.map_err(|error| error.to_string());
+    let mut all_well = true;
+    for (name, result) in [("event log", event_log), ("catalog", catalog)] {
+        match result {
+            Ok(()) => println!("ok   {name}"),
+            Err(reason) => {
+                all_well = false;
+                println!("FAIL {name}: {reason}");
+            }
+        }
+    }
+    if all_well {
+        Ok(())
+    } else {
+        anyhow::bail!("not every outside system answers")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROGRAM: Program = Program {
+        name: "demo",
+        about: "A demo.",
+        version: "1.0.0",
+        variables: "",
+    };
+
+    #[test]
+    fn unknown_arguments_end_the_program() {
+        let parse = |arguments: &[&str]| parse_arguments(&PROGRAM, arguments.iter().map(|argument| (*argument).to_owned())).ok();
+        assert_eq!(parse(&[]), Some(Command::Run));
+        assert_eq!(parse(&["--check"]), Some(Command::Check));
+        for ends in ["--help", "--version", "--chekc", "run"] {
+            assert_eq!(parse(&[ends]), None, "{ends}");
+        }
+    }
+}

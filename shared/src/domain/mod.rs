@@ -1,0 +1,22 @@
+//! Values and rules, pure: no I/O, no async, no clock, no environment.
+
+pub mod asin;
+pub mod keepa_time;
+pub mod listing;
+pub mod margin;
+pub mod marketplace;
+pub mod money;
+pub mod opportunity;
+pub mod price;
+pub mod product;
+pub mod rates;
+
+pub use asin::Asin;
+pub use keepa_time::{KeepaMinutes, UnixMillis};
+pub use listing::{Listing, StoredProduct};
+pub use margin::Percentage;
+pub use marketplace::Marketplace;
+pub use money::{Currency, ExchangeRate, Money};
+pub use opportunity::{Opportunity, OpportunityId};
+pub use product::{Effect, MarketState, ObservedAt, Product, Register, ShownPrice, Source, Staleness};
+pub use rates::ExchangeRates;

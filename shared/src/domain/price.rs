@@ -1,0 +1,206 @@
+//! What one record says of one marketplace: groups of facts, each a register of its own in [`super::MarketState`].
+//!
+//! Amounts are minor units of the marketplace's currency and always greater than zero: Keepa's
+//! sentinels (-1, -2, 0) end in the decoder. The structs derive serde because a register's canonical
+//! bytes, which decide ties, are the JSON of its facts.
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::keepa_time::KeepaMinutes;
+
+/// Which price a landed price is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PriceKind {
+    /// What the buy box asks, shipping included (Keepa's series 18).
+    BuyBox,
+    /// The lowest new offer (series 1).
+    New,
+    /// Amazon's own offer (series 0).
+    Amazon,
+}
+
+impl PriceKind {
+    /// The name on the wire: `buy_box`, `new`, `amazon`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            PriceKind::BuyBox => "buy_box",
+            PriceKind::New => "new",
+            PriceKind::Amazon => "amazon",
+        }
+    }
+}
+
+/// Current values that every record with stats or history carries. `None` = asked for and none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PriceFacts {
+    /// Lowest new offer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new: Option<i64>,
+    /// Amazon's own offer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amazon: Option<i64>,
+    /// The list price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list_price: Option<i64>,
+    /// Sales rank in the reference category.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sales_rank: Option<i64>,
+}
+
+/// The new buy box. `landed: None` = asked for and none, or of unknown shipping.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BuyBoxFacts {
+    /// Price plus shipping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub landed: Option<i64>,
+    /// When Keepa last looked at the buy box, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<KeepaMinutes>,
+    /// Who holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seller_id: Option<String>,
+    /// Fulfilled by Amazon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_fba: Option<bool>,
+    /// Amazon holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_amazon: Option<bool>,
+}
+
+/// Where statistics come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatisticsOrigin {
+    /// Keepa's own `stats` (price-error spikes removed).
+    #[default]
+    Keepa,
+    /// Computed from the record's history.
+    History,
+}
+
+/// Statistics of one price series: minor units, percentages 0..=100.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct SeriesStatistics {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avg30: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avg90: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avg180: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avg365: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_at: Option<KeepaMinutes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_at: Option<KeepaMinutes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out_of_stock_percentage_30: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out_of_stock_percentage_90: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out_of_stock_percentage_180: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out_of_stock_percentage_365: Option<i32>,
+    pub origin: StatisticsOrigin,
+}
+
+/// Statistics of the series that need no extra tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StatisticsFacts {
+    /// Of the lowest new offer.
+    pub new: SeriesStatistics,
+    /// Of Amazon's own offer.
+    pub amazon: SeriesStatistics,
+}
+
+/// Offers, where they were asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OfferFacts {
+    /// All offers, of all conditions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<i32>,
+    /// New offers fulfilled by Amazon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fba: Option<i32>,
+    /// New offers fulfilled by the merchant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fbm: Option<i32>,
+    /// Lowest third-party new offer fulfilled by Amazon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lowest_fba: Option<i64>,
+    /// Lowest third-party new offer fulfilled by the merchant, landed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lowest_fbm_landed: Option<i64>,
+}
+
+/// A category: its id (differs per marketplace, up to 2^63-1) and name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Category {
+    /// Node id.
+    pub id: i64,
+    /// Name in the marketplace's language.
+    pub name: String,
+}
+
+/// What the article is, as one marketplace tells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AttributeFacts {
+    /// Keepa's product type; 0 (standard) is the only one with marketplace prices.
+    pub product_type: i32,
+    /// HTML entities resolved, never shortened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Brand name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub brand: Option<String>,
+    /// Main image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_url: Option<String>,
+    /// From the root category to the leaf.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<Category>,
+    /// EAN, UPC and GTIN codes as given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub product_codes: Vec<String>,
+    /// Variation parent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_asin: Option<String>,
+    /// "Bought in past month", a floor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monthly_sold: Option<i64>,
+    /// Items in the pack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number_of_items: Option<i32>,
+    /// Packs in the package.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package_quantity: Option<i32>,
+    /// Package weight in grams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package_weight_g: Option<i32>,
+    /// Package length, width and height in millimetres.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package_mm: Option<[i32; 3]>,
+    /// FBA pick and pack fee, minor units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fba_fee: Option<i64>,
+    /// Referral fee in percent (15.01), normalized.
+    #[serde(skip_serializing_if = "Option::is_none", with = "rust_decimal::serde::str_option")]
+    pub referral_fee_percentage: Option<Decimal>,
+    /// Closing fee of media, minor units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closing_fee: Option<i64>,
+}

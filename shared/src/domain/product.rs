@@ -1,0 +1,587 @@
+//! [`Product`] and its merge: a map of last-writer-wins registers that cannot go wrong.
+//!
+//! One product per ASIN. Inside it, per marketplace and [`Source`], every group of facts is a
+//! [`Register`] with its own [`ObservedAt`]. [`Product::merge`] keeps, per register, the greater
+//! `observed_at`; ties go to the greater canonical bytes. It is therefore commutative, associative and
+//! idempotent (property tests below): replay, duplicates and reordering change nothing. An update from
+//! the log is itself a `Product` that holds one marketplace of one source.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::asin::Asin;
+use super::keepa_time::{KeepaMinutes, UnixMillis};
+use super::marketplace::Marketplace;
+use super::money::Money;
+use super::price::{AttributeFacts, BuyBoxFacts, OfferFacts, PriceFacts, PriceKind, SeriesStatistics, StatisticsFacts};
+
+/// Who observed it. Sources are never ordered against each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Keepa, through our producer.
+    Keepa,
+    /// An older feed that publishes bare records.
+    Feed,
+    /// A user of the API.
+    Observation,
+}
+
+/// When a fact was true: Keepa's own update first, then our fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ObservedAt {
+    /// Keepa's `lastUpdate`; where it is missing, the minute of the fetch.
+    pub last_update: KeepaMinutes,
+    /// When we fetched it; strictly increasing per ASIN within a producer.
+    pub fetched_at: UnixMillis,
+}
+
+/// A last-writer-wins register.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Register<T> {
+    /// When the facts were true.
+    pub observed_at: ObservedAt,
+    /// The facts, replaced as a whole.
+    pub facts: T,
+}
+
+/// One marketplace as one source knows it. `None` = never told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarketState {
+    /// The newest record seen, whatever it carried.
+    pub latest: ObservedAt,
+    /// Current prices and rank.
+    pub prices: Option<Register<PriceFacts>>,
+    /// The buy box.
+    pub buy_box: Option<Register<BuyBoxFacts>>,
+    /// Statistics of the new and Amazon series.
+    pub statistics: Option<Register<StatisticsFacts>>,
+    /// Statistics of the buy-box series (they cost tokens, so they come less often).
+    pub buy_box_statistics: Option<Register<SeriesStatistics>>,
+    /// Offers.
+    pub offers: Option<Register<OfferFacts>>,
+    /// Title, brand, categories, sizes, fees.
+    pub attributes: Option<Register<AttributeFacts>>,
+}
+
+/// An article over all marketplaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Product {
+    /// Its id.
+    pub asin: Asin,
+    /// What each source says of each marketplace.
+    pub markets: BTreeMap<Marketplace, BTreeMap<Source, MarketState>>,
+    /// The least `fetched_at` of all records, stale ones included.
+    pub first_seen: UnixMillis,
+    /// The greatest `fetched_at` merged.
+    pub last_updated: UnixMillis,
+    /// The greatest `fetched_at` of a record that carried a price, stale ones included.
+    pub last_priced_at: Option<UnixMillis>,
+}
+
+/// What an update did to a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Something changed: write, then publish.
+    Changed,
+    /// It is what is held (same `observed_at`): publish again, a crash may have come between.
+    Unchanged,
+    /// Older than what is held, and adds nothing.
+    Stale,
+}
+
+/// How long facts count, for every decision that depends on the present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staleness {
+    /// A product without a priced record for this long is inactive (`STALE_AFTER`), milliseconds.
+    pub product_millis: i64,
+    /// A price observed longer ago than this is no leg of an opportunity (`LEG_STALE_AFTER`), milliseconds.
+    pub leg_millis: i64,
+}
+
+impl Default for Staleness {
+    fn default() -> Self {
+        Staleness {
+            product_millis: 7 * 24 * 3_600_000,
+            leg_millis: 24 * 3_600_000,
+        }
+    }
+}
+
+/// The landed price a marketplace shows at some instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShownPrice {
+    /// Landed, greater than zero.
+    pub price: Money,
+    /// Which price it is.
+    pub kind: PriceKind,
+    /// From when its age counts.
+    pub observed_at: UnixMillis,
+}
+
+impl ShownPrice {
+    /// Whether it is too old to be a leg of an opportunity.
+    #[must_use]
+    pub fn is_stale(&self, now: UnixMillis, staleness: Staleness) -> bool {
+        now.millis_since(self.observed_at) > staleness.leg_millis
+    }
+}
+
+fn join<T: Serialize + PartialEq>(held: &mut Option<Register<T>>, update: Option<Register<T>>) -> bool {
+    let Some(update) = update else { return false };
+    let wins = match held {
+        None => true,
+        Some(held) => match update.observed_at.cmp(&held.observed_at) {
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal => update.facts != held.facts && canonical_bytes(&update.facts) > canonical_bytes(&held.facts),
+        },
+    };
+    if wins {
+        *held = Some(update);
+    }
+    wins
+}
+
+fn canonical_bytes<T: Serialize>(facts: &T) -> Vec<u8> {
+    serde_json::to_vec(facts).expect("facts are plain structs with string keys")
+}
+
+impl MarketState {
+    /// A state that knows nothing but when it was observed.
+    #[must_use]
+    pub fn observed(latest: ObservedAt) -> Self {
+        MarketState {
+            latest,
+            prices: None,
+            buy_box: None,
+            statistics: None,
+            buy_box_statistics: None,
+            offers: None,
+            attributes: None,
+        }
+    }
+
+    /// Whether this state, seen as a record, carried a price.
+    #[must_use]
+    pub fn carries_price(&self) -> bool {
+        let prices = self
+            .prices
+            .as_ref()
+            .is_some_and(|register| register.facts.new.is_some() || register.facts.amazon.is_some());
+        prices || self.buy_box.as_ref().is_some_and(|register| register.facts.landed.is_some())
+    }
+
+    fn merge(&mut self, update: MarketState) -> bool {
+        let newer = update.latest > self.latest;
+        if newer {
+            self.latest = update.latest;
+        }
+        let changed = [
+            newer,
+            join(&mut self.prices, update.prices),
+            join(&mut self.buy_box, update.buy_box),
+            join(&mut self.statistics, update.statistics),
+            join(&mut self.buy_box_statistics, update.buy_box_statistics),
+            join(&mut self.offers, update.offers),
+            join(&mut self.attributes, update.attributes),
+        ];
+        changed.contains(&true)
+    }
+
+    /// The landed price: buy box, else new, else Amazon's.
+    ///
+    /// A buy box kept over newer records that did not ask for it is no price once it is older than
+    /// [`Staleness::leg_millis`]; one that the newest record carries stays the price, however old.
+    fn shown_price(&self, marketplace: Marketplace, source: Source, now: UnixMillis, staleness: Staleness) -> Option<ShownPrice> {
+        let shown = |minor: i64, kind, observed_at| ShownPrice {
+            price: Money::new(minor, marketplace.currency()),
+            kind,
+            observed_at,
+        };
+        if let Some(register) = &self.buy_box
+            && let Some(landed) = register.facts.landed
+        {
+            let price = shown(landed, PriceKind::BuyBox, buy_box_instant(register, source));
+            let is_newest = register.observed_at == self.latest;
+            if is_newest || !price.is_stale(now, staleness) {
+                return Some(price);
+            }
+        }
+        let register = self.prices.as_ref()?;
+        let observed_at = register.observed_at.instant(source);
+        let new = register.facts.new.map(|minor| shown(minor, PriceKind::New, observed_at));
+        new.or_else(|| register.facts.amazon.map(|minor| shown(minor, PriceKind::Amazon, observed_at)))
+    }
+
+    /// Statistics of the series that a price of this kind belongs to.
+    #[must_use]
+    pub fn statistics_of(&self, kind: PriceKind) -> Option<&SeriesStatistics> {
+        match kind {
+            PriceKind::BuyBox => self.buy_box_statistics.as_ref().map(|register| &register.facts),
+            PriceKind::New => self.statistics.as_ref().map(|register| &register.facts.new),
+            PriceKind::Amazon => self.statistics.as_ref().map(|register| &register.facts.amazon),
+        }
+    }
+}
+
+/// The age of a buy box counts from Keepa's last look at it where known, never from later than the fetch.
+fn buy_box_instant(register: &Register<BuyBoxFacts>, source: Source) -> UnixMillis {
+    match register.facts.updated_at {
+        Some(updated_at) => updated_at.to_unix().min(register.observed_at.fetched_at),
+        None => register.observed_at.instant(source),
+    }
+}
+
+impl ObservedAt {
+    /// The instant from which the age of facts counts: Keepa's update; for others, which have none, the record's time.
+    #[must_use]
+    pub fn instant(&self, source: Source) -> UnixMillis {
+        match source {
+            Source::Keepa => self.last_update.to_unix(),
+            Source::Feed | Source::Observation => self.fetched_at,
+        }
+    }
+}
+
+impl Product {
+    /// What one record says: one marketplace of one source.
+    #[must_use]
+    pub fn from_record(asin: Asin, marketplace: Marketplace, source: Source, state: MarketState) -> Self {
+        let fetched_at = state.latest.fetched_at;
+        let last_priced_at = state.carries_price().then_some(fetched_at);
+        let markets = BTreeMap::from([(marketplace, BTreeMap::from([(source, state)]))]);
+        Product {
+            asin,
+            markets,
+            first_seen: fetched_at,
+            last_updated: fetched_at,
+            last_priced_at,
+        }
+    }
+
+    /// Takes over what `update` knows better; returns whether anything changed.
+    ///
+    /// # Panics
+    /// If the ASINs differ, which is a mistake of the caller.
+    pub fn merge(&mut self, update: Product) -> bool {
+        assert_eq!(self.asin, update.asin, "only updates of the same ASIN are merged");
+        let mut changed = false;
+        for (marketplace, sources) in update.markets {
+            let held = self.markets.entry(marketplace).or_default();
+            for (source, state) in sources {
+                match held.get_mut(&source) {
+                    Some(held) => changed |= held.merge(state),
+                    None => {
+                        held.insert(source, state);
+                        changed = true;
+                    }
+                }
+            }
+        }
+        changed |= replace_if(&mut self.first_seen, update.first_seen, |held, new| new < held);
+        changed |= replace_if(&mut self.last_updated, update.last_updated, |held, new| new > held);
+        changed |= replace_if(&mut self.last_priced_at, update.last_priced_at, |held, new| new > held);
+        changed
+    }
+
+    /// What merging a record of this product into `held` would do, or has done.
+    #[must_use]
+    pub fn effect_on(&self, held: Option<&Product>) -> Effect {
+        let Some(held) = held else { return Effect::Changed };
+        let mut merged = held.clone();
+        if merged.merge(self.clone()) {
+            Effect::Changed
+        } else if self.is_at_frontier_of(held) {
+            Effect::Unchanged
+        } else {
+            Effect::Stale
+        }
+    }
+
+    /// Whether one of this update's marketplaces is exactly the newest record that `held` has seen of it.
+    #[must_use]
+    pub fn is_at_frontier_of(&self, held: &Product) -> bool {
+        self.states().any(|(marketplace, source, state)| {
+            held.markets
+                .get(&marketplace)
+                .and_then(|sources| sources.get(&source))
+                .is_some_and(|held| held.latest == state.latest)
+        })
+    }
+
+    fn states(&self) -> impl Iterator<Item = (Marketplace, Source, &MarketState)> {
+        self.markets
+            .iter()
+            .flat_map(|(&marketplace, sources)| sources.iter().map(move |(&source, state)| (marketplace, source, state)))
+    }
+
+    /// The state shown for a marketplace: Keepa's while it is fresher than [`Staleness::leg_millis`], else the freshest.
+    #[must_use]
+    pub fn shown_state(&self, marketplace: Marketplace, now: UnixMillis, staleness: Staleness) -> Option<(Source, &MarketState)> {
+        let sources = self.markets.get(&marketplace)?;
+        let instant = |source: Source, state: &MarketState| state.latest.instant(source);
+        if let Some(keepa) = sources.get(&Source::Keepa)
+            && now.millis_since(instant(Source::Keepa, keepa)) < staleness.leg_millis
+        {
+            return Some((Source::Keepa, keepa));
+        }
+        // Reversed, so that Keepa wins a tie: max_by_key keeps the last of equals.
+        sources
+            .iter()
+            .rev()
+            .max_by_key(|(source, state)| instant(**source, state))
+            .map(|(source, state)| (*source, state))
+    }
+
+    /// The landed price shown for a marketplace.
+    #[must_use]
+    pub fn shown_price(&self, marketplace: Marketplace, now: UnixMillis, staleness: Staleness) -> Option<ShownPrice> {
+        let (source, state) = self.shown_state(marketplace, now, staleness)?;
+        state.shown_price(marketplace, source, now, staleness)
+    }
+
+    /// All shown prices, by marketplace.
+    #[must_use]
+    pub fn shown_prices(&self, now: UnixMillis, staleness: Staleness) -> BTreeMap<Marketplace, ShownPrice> {
+        self.markets
+            .keys()
+            .filter_map(|&marketplace| Some((marketplace, self.shown_price(marketplace, now, staleness)?)))
+            .collect()
+    }
+
+    /// Whether a priced record came within [`Staleness::product_millis`].
+    #[must_use]
+    pub fn is_active(&self, now: UnixMillis, staleness: Staleness) -> bool {
+        self.last_priced_at.is_some_and(|priced| now.millis_since(priced) < staleness.product_millis)
+    }
+
+    /// The first fact that `pick` finds in the marketplaces' attributes: those of `preferred` in its order, then the others.
+    ///
+    /// Within a marketplace Keepa comes before feeds, feeds before observations.
+    #[must_use]
+    pub fn first_attribute<'a, T>(&'a self, preferred: &[Marketplace], pick: impl Fn(&'a AttributeFacts) -> Option<T>) -> Option<T> {
+        let others = self.markets.keys().copied().filter(|marketplace| !preferred.contains(marketplace));
+        preferred
+            .iter()
+            .copied()
+            .chain(others)
+            .filter_map(|marketplace| self.markets.get(&marketplace))
+            .flat_map(BTreeMap::values)
+            .filter_map(|state| state.attributes.as_ref())
+            .find_map(|register| pick(&register.facts))
+    }
+
+    /// The title in the first of `preferred` that has one.
+    #[must_use]
+    pub fn title(&self, preferred: &[Marketplace]) -> Option<&str> {
+        self.first_attribute(preferred, |facts| facts.title.as_deref())
+    }
+
+    /// The brand in the first of `preferred` that has one.
+    #[must_use]
+    pub fn brand(&self, preferred: &[Marketplace]) -> Option<&str> {
+        self.first_attribute(preferred, |facts| facts.brand.as_deref())
+    }
+
+    /// The root category's name in the first of `preferred` that has one.
+    #[must_use]
+    pub fn category(&self, preferred: &[Marketplace]) -> Option<&str> {
+        self.first_attribute(preferred, |facts| facts.categories.first().map(|category| category.name.as_str()))
+    }
+
+    /// The main image in the first of `preferred` that has one.
+    #[must_use]
+    pub fn image_url(&self, preferred: &[Marketplace]) -> Option<&str> {
+        self.first_attribute(preferred, |facts| facts.image_url.as_deref())
+    }
+}
+
+fn replace_if<T: Copy>(held: &mut T, new: T, better: impl Fn(T, T) -> bool) -> bool {
+    let replaces = better(*held, new);
+    if replaces {
+        *held = new;
+    }
+    replaces
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn asin() -> Asin {
+        "B0D1XD1ZV3".parse().expect("a valid ASIN")
+    }
+
+    fn at(last_update: i32, fetched_at: i64) -> ObservedAt {
+        ObservedAt {
+            last_update: KeepaMinutes(last_update),
+            fetched_at: UnixMillis(fetched_at),
+        }
+    }
+
+    prop_compose! {
+        // Few distinct values, so that ties and collisions are common.
+        fn any_update()(
+            marketplace in proptest::sample::select(vec![Marketplace::DE, Marketplace::IT]),
+            source in proptest::sample::select(vec![Source::Keepa, Source::Feed]),
+            last_update in 0..3_i32,
+            fetched_at in 0..3_i64,
+            new in proptest::option::of(proptest::option::of(1..3_i64)),
+            landed in proptest::option::of(proptest::option::of(1..3_i64)),
+            title in proptest::option::of("[ab]"),
+        ) -> Product {
+            let latest = at(last_update, fetched_at);
+            let mut state = MarketState::observed(latest);
+            state.prices = new.map(|new| Register { observed_at: latest, facts: PriceFacts { new, ..Default::default() } });
+            state.buy_box = landed.map(|landed| Register { observed_at: latest, facts: BuyBoxFacts { landed, ..Default::default() } });
+            state.attributes = title.map(|title| Register { observed_at: latest, facts: AttributeFacts { title: Some(title), ..Default::default() } });
+            Product::from_record(asin(), marketplace, source, state)
+        }
+    }
+
+    fn any_product() -> impl Strategy<Value = Product> {
+        proptest::collection::vec(any_update(), 1..6).prop_map(|updates| updates.into_iter().reduce(merged).expect("at least one"))
+    }
+
+    fn merged(mut left: Product, right: Product) -> Product {
+        left.merge(right);
+        left
+    }
+
+    proptest! {
+        #[test]
+        fn merge_is_commutative(left in any_product(), right in any_product()) {
+            prop_assert_eq!(merged(left.clone(), right.clone()), merged(right, left));
+        }
+
+        #[test]
+        fn merge_is_associative(a in any_product(), b in any_product(), c in any_product()) {
+            prop_assert_eq!(merged(merged(a.clone(), b.clone()), c.clone()), merged(a, merged(b, c)));
+        }
+
+        #[test]
+        fn merge_is_idempotent(product in any_product(), update in any_product()) {
+            let mut once = merged(product, update.clone());
+            let twice = once.clone();
+            prop_assert!(!once.merge(update));
+            prop_assert_eq!(once, twice);
+        }
+
+        #[test]
+        fn merge_says_whether_something_changed(product in any_product(), update in any_product()) {
+            let mut after = product.clone();
+            let changed = after.merge(update);
+            prop_assert_eq!(changed, after != product);
+        }
+
+        #[test]
+        fn a_record_that_was_merged_is_never_a_change_again(records in proptest::collection::vec(any_update(), 1..8)) {
+            let product = records.iter().cloned().reduce(merged).expect("at least one");
+            for record in &records {
+                prop_assert_ne!(record.effect_on(Some(&product)), Effect::Changed);
+            }
+        }
+    }
+
+    fn state(last_update: i32, new: Option<i64>, buy_box: Option<Option<i64>>) -> MarketState {
+        let latest = at(last_update, 1_400_000_000_000 + i64::from(last_update));
+        let mut state = MarketState::observed(latest);
+        state.prices = Some(Register {
+            observed_at: latest,
+            facts: PriceFacts {
+                new,
+                amazon: Some(9900),
+                ..Default::default()
+            },
+        });
+        state.buy_box = buy_box.map(|landed| Register {
+            observed_at: latest,
+            facts: BuyBoxFacts { landed, ..Default::default() },
+        });
+        state
+    }
+
+    fn shown(states: &[MarketState], now_minutes: i32) -> Option<(i64, PriceKind)> {
+        let product = states
+            .iter()
+            .map(|state| Product::from_record(asin(), Marketplace::DE, Source::Keepa, state.clone()))
+            .reduce(merged)
+            .expect("at least one");
+        product
+            .shown_price(Marketplace::DE, KeepaMinutes(now_minutes).to_unix(), Staleness::default())
+            .map(|shown| (shown.price.minor, shown.kind))
+    }
+
+    #[test]
+    fn the_price_is_the_buy_box_then_new_then_amazons() {
+        let day = 24 * 60;
+        for (states, now, expected) in [
+            (vec![state(0, Some(5000), Some(Some(4999)))], 1, Some((4999, PriceKind::BuyBox))),
+            (vec![state(0, Some(5000), Some(None))], 1, Some((5000, PriceKind::New))),
+            (vec![state(0, None, None)], 1, Some((9900, PriceKind::Amazon))),
+            // Kept over a newer record that did not ask for it: a price while fresh, none afterwards.
+            (
+                vec![state(0, Some(5000), Some(Some(4999))), state(60, Some(5100), None)],
+                day,
+                Some((4999, PriceKind::BuyBox)),
+            ),
+            (
+                vec![state(0, Some(5000), Some(Some(4999))), state(60, Some(5100), None)],
+                day + 1,
+                Some((5100, PriceKind::New)),
+            ),
+            // Carried by the newest record: the price, however old.
+            (vec![state(0, Some(5000), Some(Some(4999)))], 30 * day, Some((4999, PriceKind::BuyBox))),
+            // Asked for and none: the one held is erased.
+            (
+                vec![state(0, Some(5000), Some(Some(4999))), state(60, Some(5100), Some(None))],
+                61,
+                Some((5100, PriceKind::New)),
+            ),
+        ] {
+            assert_eq!(shown(&states, now), expected, "{states:?} at {now}");
+        }
+    }
+
+    #[test]
+    fn keepas_state_is_shown_while_fresh_and_the_freshest_afterwards() {
+        let day = 24 * 60;
+        let feed_at = KeepaMinutes(day / 2);
+        let mut feed = MarketState::observed(ObservedAt {
+            last_update: feed_at,
+            fetched_at: feed_at.to_unix(),
+        });
+        feed.prices = Some(Register {
+            observed_at: feed.latest,
+            facts: PriceFacts {
+                new: Some(1),
+                ..Default::default()
+            },
+        });
+        let mut product = Product::from_record(asin(), Marketplace::DE, Source::Keepa, state(0, Some(5000), None));
+        product.merge(Product::from_record(asin(), Marketplace::DE, Source::Feed, feed));
+        let price_at = |minutes| {
+            product
+                .shown_price(Marketplace::DE, KeepaMinutes(minutes).to_unix(), Staleness::default())
+                .map(|shown| shown.price.minor)
+        };
+        assert_eq!(price_at(day - 1), Some(5000));
+        assert_eq!(price_at(day), Some(1));
+    }
+
+    #[test]
+    fn an_older_record_that_only_proves_an_earlier_first_seen_is_a_change() {
+        let newer = Product::from_record(asin(), Marketplace::DE, Source::Keepa, state(10, Some(5000), None));
+        let older = Product::from_record(asin(), Marketplace::DE, Source::Keepa, state(5, Some(4000), None));
+        assert_eq!(older.effect_on(Some(&newer)), Effect::Changed);
+        let both = merged(newer.clone(), older.clone());
+        assert_eq!(both.first_seen, older.first_seen);
+        assert_eq!(older.effect_on(Some(&both)), Effect::Stale);
+        assert_eq!(newer.effect_on(Some(&both)), Effect::Unchanged);
+    }
+}

@@ -1,0 +1,252 @@
+//! The opportunity document: index `opportunities`, and inside the events of topic `alerts.opportunities`.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::listing::name_key;
+use crate::domain::opportunity::{ClosedReason, Evaluation, LastEvent, RatesUsed};
+use crate::domain::{Asin, Currency, Marketplace, Money, Opportunity, OpportunityId, Percentage, UnixMillis};
+
+/// One opportunity. Times are Unix milliseconds, amounts minor units, percentages hundredths (1459 = 14.59 %).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct OpportunityDocument {
+    pub id: OpportunityId,
+    pub asin: Asin,
+    pub source_market: Marketplace,
+    pub target_market: Marketplace,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brand: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brand_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category_key: Option<String>,
+    pub source_price: Money,
+    pub target_price: Money,
+    pub source_price_eur: Money,
+    pub target_price_eur: Money,
+    pub margin: Money,
+    pub margin_percentage: Percentage,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange_rate: Option<RatesUsedDocument>,
+    pub is_active: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_reason: Option<ClosedReason>,
+    pub first_seen: UnixMillis,
+    pub opened_at: UnixMillis,
+    pub last_seen: UnixMillis,
+    pub source_observed_at: UnixMillis,
+    pub target_observed_at: UnixMillis,
+    /// The older of the two `observed_at`, for the freshness filter.
+    pub oldest_leg_at: UnixMillis,
+    pub event_seq: i64,
+    pub last_event: LastEvent,
+    pub evaluation: Evaluation,
+}
+
+/// Rates used: units per 1 EUR as decimal strings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct RatesUsedDocument {
+    pub date: NaiveDate,
+    pub rates: BTreeMap<Currency, String>,
+}
+
+impl From<RatesUsed> for RatesUsedDocument {
+    fn from(used: RatesUsed) -> Self {
+        RatesUsedDocument {
+            date: used.date,
+            rates: used.units_per_eur.into_iter().map(|(currency, rate)| (currency, rate.to_string())).collect(),
+        }
+    }
+}
+
+impl From<RatesUsedDocument> for RatesUsed {
+    fn from(document: RatesUsedDocument) -> Self {
+        // A rate that is no decimal cannot have been written by us; leaving it out shows as a missing rate.
+        let units_per_eur = document
+            .rates
+            .into_iter()
+            .filter_map(|(currency, rate)| Some((currency, rate.parse::<Decimal>().ok()?)))
+            .collect();
+        RatesUsed {
+            date: document.date,
+            units_per_eur,
+        }
+    }
+}
+
+impl From<Opportunity> for OpportunityDocument {
+    fn from(opportunity: Opportunity) -> Self {
+        OpportunityDocument {
+            id: opportunity.id,
+            asin: opportunity.id.asin,
+            source_market: opportunity.id.source,
+            target_market: opportunity.id.target,
+            brand_key: opportunity.brand.as_deref().map(name_key),
+            category_key: opportunity.category.as_deref().map(name_key),
+            oldest_leg_at: opportunity.oldest_leg(),
+            title: opportunity.title,
+            brand: opportunity.brand,
+            category: opportunity.category,
+            image_url: opportunity.image_url,
+            source_price: opportunity.source_price,
+            target_price: opportunity.target_price,
+            source_price_eur: opportunity.source_price_eur,
+            target_price_eur: opportunity.target_price_eur,
+            margin: opportunity.margin,
+            margin_percentage: opportunity.margin_percentage,
+            exchange_rate: opportunity.exchange_rate.map(Into::into),
+            is_active: opportunity.is_active,
+            closed_reason: opportunity.closed_reason,
+            first_seen: opportunity.first_seen,
+            opened_at: opportunity.opened_at,
+            last_seen: opportunity.last_seen,
+            source_observed_at: opportunity.source_observed_at,
+            target_observed_at: opportunity.target_observed_at,
+            event_seq: opportunity.event_seq,
+            last_event: opportunity.last_event,
+            evaluation: opportunity.evaluation,
+        }
+    }
+}
+
+impl From<OpportunityDocument> for Opportunity {
+    fn from(document: OpportunityDocument) -> Self {
+        Opportunity {
+            id: document.id,
+            title: document.title,
+            brand: document.brand,
+            category: document.category,
+            image_url: document.image_url,
+            source_price: document.source_price,
+            target_price: document.target_price,
+            source_price_eur: document.source_price_eur,
+            target_price_eur: document.target_price_eur,
+            margin: document.margin,
+            margin_percentage: document.margin_percentage,
+            exchange_rate: document.exchange_rate.map(Into::into),
+            is_active: document.is_active,
+            closed_reason: document.closed_reason,
+            first_seen: document.first_seen,
+            opened_at: document.opened_at,
+            last_seen: document.last_seen,
+            source_observed_at: document.source_observed_at,
+            target_observed_at: document.target_observed_at,
+            event_seq: document.event_seq,
+            last_event: document.last_event,
+            evaluation: document.evaluation,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::opportunity::EventKind;
+
+    fn money() -> impl Strategy<Value = Money> {
+        (any::<i64>(), prop::sample::select(Currency::ALL.to_vec())).prop_map(|(minor, currency)| Money::new(minor, currency))
+    }
+
+    fn date() -> impl Strategy<Value = NaiveDate> {
+        (0..60_000_i32).prop_map(|days| NaiveDate::from_num_days_from_ce_opt(700_000 + days).expect("a day of our age"))
+    }
+
+    fn evaluation() -> impl Strategy<Value = Evaluation> {
+        (date(), any::<[i64; 3]>()).prop_map(|(rates_date, [revision, settings_version, evaluated_at])| Evaluation {
+            revision,
+            rates_date,
+            settings_version,
+            evaluated_at: UnixMillis(evaluated_at),
+        })
+    }
+
+    fn last_event() -> impl Strategy<Value = LastEvent> {
+        let kind = prop::sample::select(vec![EventKind::Opened, EventKind::Improved, EventKind::Closed]);
+        (kind, any::<[i64; 2]>(), evaluation()).prop_map(|(kind, [at, margin_percentage], evaluation)| LastEvent {
+            kind,
+            at: UnixMillis(at),
+            margin_percentage: Percentage(margin_percentage),
+            evaluation,
+        })
+    }
+
+    fn rates() -> impl Strategy<Value = Option<RatesUsed>> {
+        let rate = (1..i64::MAX, 0..10_u32).prop_map(|(mantissa, scale)| Decimal::new(mantissa, scale));
+        let rates = prop::collection::btree_map(prop::sample::select(Currency::ALL.to_vec()), rate, 0..3);
+        prop::option::of((date(), rates).prop_map(|(date, units_per_eur)| RatesUsed { date, units_per_eur }))
+    }
+
+    fn id() -> impl Strategy<Value = OpportunityId> {
+        ("[A-Z0-9]{10}", prop::sample::subsequence(Marketplace::ALL.to_vec(), 2), any::<bool>()).prop_map(|(asin, pair, turned)| OpportunityId {
+            asin: asin.parse().expect("ten letters or digits"),
+            source: pair[usize::from(turned)],
+            target: pair[usize::from(!turned)],
+        })
+    }
+
+    fn closed_reason() -> impl Strategy<Value = Option<ClosedReason>> {
+        use ClosedReason::{Config, Gap, PriceGone, Rate, Stale};
+        prop::option::of(prop::sample::select(vec![Gap, PriceGone, Stale, Rate, Config]))
+    }
+
+    fn opportunity() -> impl Strategy<Value = Opportunity> {
+        let amounts = [money(), money(), money(), money(), money()];
+        let basis = (id(), rates(), closed_reason(), last_event(), evaluation());
+        (basis, amounts, any::<[Option<String>; 4]>(), any::<[i64; 7]>(), any::<bool>()).prop_map(|(basis, amounts, names, numbers, is_active)| {
+            let (id, exchange_rate, closed_reason, last_event, evaluation) = basis;
+            let [source_price, target_price, source_price_eur, target_price_eur, margin] = amounts;
+            let [title, brand, category, image_url] = names;
+            Opportunity {
+                id,
+                title,
+                brand,
+                category,
+                image_url,
+                source_price,
+                target_price,
+                source_price_eur,
+                target_price_eur,
+                margin,
+                margin_percentage: Percentage(numbers[0]),
+                exchange_rate,
+                is_active,
+                closed_reason,
+                first_seen: UnixMillis(numbers[1]),
+                opened_at: UnixMillis(numbers[2]),
+                last_seen: UnixMillis(numbers[3]),
+                source_observed_at: UnixMillis(numbers[4]),
+                target_observed_at: UnixMillis(numbers[5]),
+                event_seq: numbers[6],
+                last_event,
+                evaluation,
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn an_opportunity_comes_back_from_its_document_and_from_json(opportunity in opportunity()) {
+            let document = OpportunityDocument::from(opportunity.clone());
+            prop_assert_eq!(Opportunity::from(document.clone()), opportunity.clone());
+            let json = serde_json::to_string(&document).expect("JSON");
+            let read: OpportunityDocument = serde_json::from_str(&json).expect("what was written is read");
+            prop_assert_eq!(&read, &document);
+            prop_assert_eq!(Opportunity::from(read), opportunity);
+            let again = serde_json::to_string(&OpportunityDocument::from(Opportunity::from(document))).expect("JSON");
+            prop_assert_eq!(again, json);
+        }
+    }
+}

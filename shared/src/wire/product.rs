@@ -1,0 +1,357 @@
+//! The product document: index `products`, topic `enriched.products`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::listing::name_key;
+use crate::domain::price::{AttributeFacts, BuyBoxFacts, OfferFacts, PriceFacts, SeriesStatistics, StatisticsFacts};
+use crate::domain::{Asin, Listing, MarketState, Marketplace, ObservedAt, Product, Register, Source, StoredProduct, UnixMillis};
+
+/// One product. Times are Unix milliseconds, amounts minor units of the marketplace's currency.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct ProductDocument {
+    pub asin: Asin,
+    pub revision: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brand: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_url: Option<String>,
+    pub first_seen: UnixMillis,
+    pub last_updated: UnixMillis,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_priced_at: Option<UnixMillis>,
+    /// Landed prices as of the write, by marketplace: for filters only.
+    #[serde(default)]
+    pub prices: BTreeMap<Marketplace, i64>,
+    /// Lower-case names for comparison and order.
+    #[serde(default)]
+    pub keys: NameKeys,
+    /// The registers, by marketplace and source.
+    pub markets: BTreeMap<Marketplace, BTreeMap<Source, MarketDocument>>,
+}
+
+/// Names in the form in which they are compared: whole, without case.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct NameKeys {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brand: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+}
+
+/// One marketplace from one source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct MarketDocument {
+    pub latest: ObservedAt,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<RegisterDocument<PriceFacts>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buy_box: Option<RegisterDocument<BuyBoxFacts>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<RegisterDocument<StatisticsFacts>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buy_box_statistics: Option<RegisterDocument<SeriesStatistics>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offers: Option<RegisterDocument<OfferFacts>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<RegisterDocument<AttributeFacts>>,
+}
+
+/// A register: when, and what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct RegisterDocument<T> {
+    pub observed_at: ObservedAt,
+    pub facts: T,
+}
+
+impl<T> From<Register<T>> for RegisterDocument<T> {
+    fn from(register: Register<T>) -> Self {
+        RegisterDocument {
+            observed_at: register.observed_at,
+            facts: register.facts,
+        }
+    }
+}
+
+impl<T> From<RegisterDocument<T>> for Register<T> {
+    fn from(document: RegisterDocument<T>) -> Self {
+        Register {
+            observed_at: document.observed_at,
+            facts: document.facts,
+        }
+    }
+}
+
+impl From<MarketState> for MarketDocument {
+    fn from(state: MarketState) -> Self {
+        MarketDocument {
+            latest: state.latest,
+            prices: state.prices.map(Into::into),
+            buy_box: state.buy_box.map(Into::into),
+            statistics: state.statistics.map(Into::into),
+            buy_box_statistics: state.buy_box_statistics.map(Into::into),
+            offers: state.offers.map(Into::into),
+            attributes: state.attributes.map(Into::into),
+        }
+    }
+}
+
+impl From<MarketDocument> for MarketState {
+    fn from(document: MarketDocument) -> Self {
+        MarketState {
+            latest: document.latest,
+            prices: document.prices.map(Into::into),
+            buy_box: document.buy_box.map(Into::into),
+            statistics: document.statistics.map(Into::into),
+            buy_box_statistics: document.buy_box_statistics.map(Into::into),
+            offers: document.offers.map(Into::into),
+            attributes: document.attributes.map(Into::into),
+        }
+    }
+}
+
+fn convert<A, B: From<A>>(markets: BTreeMap<Marketplace, BTreeMap<Source, A>>) -> BTreeMap<Marketplace, BTreeMap<Source, B>> {
+    markets
+        .into_iter()
+        .map(|(marketplace, sources)| (marketplace, sources.into_iter().map(|(source, state)| (source, state.into())).collect()))
+        .collect()
+}
+
+impl From<StoredProduct> for ProductDocument {
+    fn from(stored: StoredProduct) -> Self {
+        let StoredProduct { product, revision, listing } = stored;
+        let key = |name: &Option<String>| name.as_deref().map(name_key);
+        ProductDocument {
+            asin: product.asin,
+            revision,
+            keys: NameKeys {
+                title: key(&listing.title),
+                brand: key(&listing.brand),
+                category: key(&listing.category),
+            },
+            title: listing.title,
+            brand: listing.brand,
+            category: listing.category,
+            image_url: listing.image_url,
+            first_seen: product.first_seen,
+            last_updated: product.last_updated,
+            last_priced_at: product.last_priced_at,
+            prices: listing.prices,
+            markets: convert(product.markets),
+        }
+    }
+}
+
+impl From<ProductDocument> for StoredProduct {
+    fn from(document: ProductDocument) -> Self {
+        StoredProduct {
+            product: Product {
+                asin: document.asin,
+                markets: convert(document.markets),
+                first_seen: document.first_seen,
+                last_updated: document.last_updated,
+                last_priced_at: document.last_priced_at,
+            },
+            revision: document.revision,
+            listing: Listing {
+                title: document.title,
+                brand: document.brand,
+                category: document.category,
+                image_url: document.image_url,
+                prices: document.prices,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rust_decimal::Decimal;
+
+    use super::*;
+    use crate::domain::KeepaMinutes;
+    use crate::domain::price::{Category, StatisticsOrigin};
+
+    fn observed_at() -> impl Strategy<Value = ObservedAt> {
+        (any::<i32>(), any::<i64>()).prop_map(|(minutes, millis)| ObservedAt {
+            last_update: KeepaMinutes(minutes),
+            fetched_at: UnixMillis(millis),
+        })
+    }
+
+    fn register<T: std::fmt::Debug + 'static>(facts: impl Strategy<Value = T> + 'static) -> BoxedStrategy<Option<Register<T>>> {
+        prop::option::of((observed_at(), facts).prop_map(|(observed_at, facts)| Register { observed_at, facts })).boxed()
+    }
+
+    fn prices() -> impl Strategy<Value = PriceFacts> {
+        any::<[Option<i64>; 4]>().prop_map(|[new, amazon, list_price, sales_rank]| PriceFacts {
+            new,
+            amazon,
+            list_price,
+            sales_rank,
+        })
+    }
+
+    fn buy_box() -> impl Strategy<Value = BuyBoxFacts> {
+        any::<(Option<i64>, Option<i32>, Option<String>, Option<bool>, Option<bool>)>().prop_map(|(landed, updated_at, seller_id, is_fba, is_amazon)| {
+            BuyBoxFacts {
+                landed,
+                updated_at: updated_at.map(KeepaMinutes),
+                seller_id,
+                is_fba,
+                is_amazon,
+            }
+        })
+    }
+
+    fn series() -> impl Strategy<Value = SeriesStatistics> {
+        any::<([Option<i64>; 6], [Option<i32>; 6], bool)>().prop_map(|(amounts, small, from_history)| SeriesStatistics {
+            avg30: amounts[0],
+            avg90: amounts[1],
+            avg180: amounts[2],
+            avg365: amounts[3],
+            min: amounts[4],
+            min_at: small[4].map(KeepaMinutes),
+            max: amounts[5],
+            max_at: small[5].map(KeepaMinutes),
+            out_of_stock_percentage_30: small[0],
+            out_of_stock_percentage_90: small[1],
+            out_of_stock_percentage_180: small[2],
+            out_of_stock_percentage_365: small[3],
+            origin: if from_history { StatisticsOrigin::History } else { StatisticsOrigin::Keepa },
+        })
+    }
+
+    fn statistics() -> impl Strategy<Value = StatisticsFacts> {
+        (series(), series()).prop_map(|(new, amazon)| StatisticsFacts { new, amazon })
+    }
+
+    fn offers() -> impl Strategy<Value = OfferFacts> {
+        any::<([Option<i32>; 3], [Option<i64>; 2])>().prop_map(|([total, fba, fbm], [lowest_fba, lowest_fbm_landed])| OfferFacts {
+            total,
+            fba,
+            fbm,
+            lowest_fba,
+            lowest_fbm_landed,
+        })
+    }
+
+    fn attributes() -> impl Strategy<Value = AttributeFacts> {
+        let categories = prop::collection::vec(any::<(i64, String)>().prop_map(|(id, name)| Category { id, name }), 0..3);
+        let texts = any::<([Option<String>; 4], Vec<String>)>();
+        let numbers = any::<(i32, [Option<i32>; 3], Option<[i32; 3]>, [Option<i64>; 3], Option<(i64, u8)>)>();
+        (categories, texts, numbers).prop_map(|(categories, texts, numbers)| {
+            let ([title, brand, image_url, parent_asin], product_codes) = texts;
+            let (product_type, [number_of_items, package_quantity, package_weight_g], package_mm, [monthly_sold, fba_fee, closing_fee], fee) = numbers;
+            AttributeFacts {
+                product_type,
+                title,
+                brand,
+                image_url,
+                categories,
+                product_codes,
+                parent_asin,
+                monthly_sold,
+                number_of_items,
+                package_quantity,
+                package_weight_g,
+                package_mm,
+                fba_fee,
+                referral_fee_percentage: fee.map(|(mantissa, scale)| Decimal::new(mantissa, u32::from(scale % 10)).normalize()),
+                closing_fee,
+            }
+        })
+    }
+
+    fn market_state() -> impl Strategy<Value = MarketState> {
+        let first = (observed_at(), register(prices()), register(buy_box()));
+        let second = (register(statistics()), register(series()), register(offers()), register(attributes()));
+        (first, second).prop_map(
+            |((latest, prices, buy_box), (statistics, buy_box_statistics, offers, attributes))| MarketState {
+                latest,
+                prices,
+                buy_box,
+                statistics,
+                buy_box_statistics,
+                offers,
+                attributes,
+            },
+        )
+    }
+
+    fn marketplace() -> impl Strategy<Value = Marketplace> {
+        prop::sample::select(Marketplace::ALL.to_vec())
+    }
+
+    fn stored_product() -> impl Strategy<Value = StoredProduct> {
+        let source = prop::sample::select(vec![Source::Keepa, Source::Feed, Source::Observation]);
+        let sources = prop::collection::btree_map(source, market_state(), 0..3);
+        let markets = prop::collection::btree_map(marketplace(), sources, 0..3);
+        let shown_prices = prop::collection::btree_map(marketplace(), any::<i64>(), 0..4);
+        let times = any::<(i64, i64, Option<i64>, i64)>();
+        ("[A-Z0-9]{10}", markets, shown_prices, times, any::<[Option<String>; 4]>()).prop_map(|(asin, markets, prices, times, names)| {
+            let (first_seen, last_updated, last_priced_at, revision) = times;
+            let [title, brand, category, image_url] = names;
+            StoredProduct {
+                product: Product {
+                    asin: asin.parse().expect("ten letters or digits"),
+                    markets,
+                    first_seen: UnixMillis(first_seen),
+                    last_updated: UnixMillis(last_updated),
+                    last_priced_at: last_priced_at.map(UnixMillis),
+                },
+                revision,
+                listing: Listing {
+                    title,
+                    brand,
+                    category,
+                    image_url,
+                    prices,
+                },
+            }
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_product_comes_back_from_its_document_and_from_json(stored in stored_product()) {
+            let document = ProductDocument::from(stored.clone());
+            prop_assert_eq!(StoredProduct::from(document.clone()), stored.clone());
+            let json = serde_json::to_string(&document).expect("JSON");
+            let read: ProductDocument = serde_json::from_str(&json).expect("what was written is read");
+            prop_assert_eq!(&read, &document);
+            prop_assert_eq!(StoredProduct::from(read), stored);
+            // A second turn writes the same bytes: nothing is lost to rounding or order.
+            let again = serde_json::to_string(&ProductDocument::from(StoredProduct::from(document))).expect("JSON");
+            prop_assert_eq!(again, json);
+        }
+    }
+
+    #[test]
+    fn a_document_of_the_first_version_without_derived_fields_is_read() {
+        let json = r#"{"asin":"B0D1XD1ZV3","revision":7,"first_seen":1,"last_updated":2,"markets":{}}"#;
+        let stored: StoredProduct = serde_json::from_str::<ProductDocument>(json).expect("read").into();
+        assert_eq!((stored.revision, stored.product.last_priced_at, stored.listing), (7, None, Listing::default()));
+    }
+
+    #[test]
+    fn names_are_stored_in_the_form_in_which_they_are_compared() {
+        let json = r#"{"asin":"B0D1XD1ZV3","revision":7,"brand":" De'Longhi","first_seen":1,"last_updated":2,"markets":{}}"#;
+        let stored: StoredProduct = serde_json::from_str::<ProductDocument>(json).expect("read").into();
+        assert_eq!(ProductDocument::from(stored).keys.brand.as_deref(), Some("de'longhi"));
+    }
+}

@@ -1,0 +1,330 @@
+//! What the suite needs of a broker and of consumers. No test sleeps: all wait for conditions, with a deadline.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shared::adapters::embedded::broker::EmbeddedBroker;
+use shared::adapters::kafka::{
+    ConsumerLimits, EventLog, EventLogConfig, EventLogError, Lease, LeaseLost, Message, PartitionHandler, PartitionHandlers, Publisher, Record, Topic,
+};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// No condition takes longer, on a busy machine either.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub const NO_LIMIT: u64 = u64::MAX;
+
+/// Waits, and says what for when it was in vain.
+pub async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("in vain: {what}"))
+}
+
+/// A broker to test with, and a prefix that nobody else uses.
+pub struct Bench {
+    pub config: EventLogConfig,
+    /// A consumer group that nobody else uses.
+    pub group: String,
+    _embedded: Option<RunningBroker>,
+}
+
+impl Bench {
+    pub async fn embedded() -> Bench {
+        let broker = RunningBroker::start_anew().await;
+        Bench {
+            config: config(&broker.bootstrap, true),
+            group: random_group(),
+            _embedded: Some(broker),
+        }
+    }
+
+    /// The real one, where there is one.
+    pub fn real() -> Option<Bench> {
+        let brokers = std::env::var("KAFKA_BROKERS").ok()?;
+        Some(Bench {
+            config: config(&brokers, false),
+            group: random_group(),
+            _embedded: None,
+        })
+    }
+
+    pub fn log(&self) -> EventLog {
+        EventLog::new(self.config.clone())
+    }
+
+    /// A log with its topics.
+    pub async fn ready(&self) -> EventLog {
+        let log = self.log();
+        within("topics", log.ensure_topics()).await.expect("topics are created");
+        log
+    }
+}
+
+pub fn random_group() -> String {
+    format!("group-{:08x}", rand::random::<u32>())
+}
+
+pub fn config(brokers: &str, embedded: bool) -> EventLogConfig {
+    EventLogConfig {
+        brokers: brokers.to_owned(),
+        topic_prefix: format!("test-{:08x}.", rand::random::<u32>()),
+        partitions: 3,
+        replication: 1,
+        embedded,
+        instance_name: None,
+        client_id: "test".to_owned(),
+        extra: BTreeMap::new(),
+    }
+}
+
+/// An embedded broker at work in a folder of its own, or in one that outlives it.
+pub struct RunningBroker {
+    pub bootstrap: String,
+    pub broker: Arc<EmbeddedBroker>,
+    stop: CancellationToken,
+    task: JoinSet<()>,
+    _dir: Option<tempfile::TempDir>,
+}
+
+impl RunningBroker {
+    pub async fn start_anew() -> RunningBroker {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let broker = EmbeddedBroker::start(dir.path(), DAY, NO_LIMIT).await.expect("the broker starts");
+        RunningBroker {
+            _dir: Some(dir),
+            ..RunningBroker::run(broker)
+        }
+    }
+
+    pub async fn start_in(dir: &Path) -> RunningBroker {
+        RunningBroker::start_on(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), dir).await
+    }
+
+    pub async fn start_on(address: SocketAddr, dir: &Path) -> RunningBroker {
+        RunningBroker::run(EmbeddedBroker::start_on(address, dir, DAY, NO_LIMIT).await.expect("the broker starts"))
+    }
+
+    pub fn run(broker: EmbeddedBroker) -> RunningBroker {
+        let (broker, stop) = (Arc::new(broker), CancellationToken::new());
+        let mut task = JoinSet::new();
+        task.spawn({
+            let (broker, stop) = (Arc::clone(&broker), stop.clone());
+            async move { broker.run(stop).await }
+        });
+        RunningBroker {
+            bootstrap: broker.bootstrap(),
+            broker,
+            stop,
+            task,
+            _dir: None,
+        }
+    }
+
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        while let Some(ended) = within("the broker to stop", self.task.join_next()).await {
+            ended.expect("the broker does not panic");
+        }
+    }
+}
+
+/// What the workers of one or more members saw.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Taken in hand, in order, settled or not.
+    pub taken: Vec<Record>,
+    /// Settled.
+    pub settled: Vec<Record>,
+    /// Partitions assigned, with the epoch of the lease.
+    pub assigned: Vec<(i32, u64)>,
+    /// Workers that are gone.
+    pub dropped: usize,
+    /// Calls of `idle`.
+    pub idles: usize,
+}
+
+/// Settles everything and writes down what it saw; can be told to hold, or to misbehave.
+#[derive(Clone)]
+pub struct Recorder {
+    seen: Arc<watch::Sender<Seen>>,
+    /// Batches are taken in hand and not settled while this is true.
+    hold: Arc<watch::Sender<bool>>,
+    misbehaves: Misbehaves,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Misbehaves {
+    No,
+    PanicsOn(&'static [u8]),
+    GivesUpOnce,
+}
+
+impl Recorder {
+    pub fn new() -> Recorder {
+        Recorder::misbehaving(Misbehaves::No)
+    }
+
+    pub fn misbehaving(misbehaves: Misbehaves) -> Recorder {
+        Recorder {
+            seen: Arc::new(watch::Sender::default()),
+            hold: Arc::new(watch::Sender::new(false)),
+            misbehaves,
+        }
+    }
+
+    pub fn holding() -> Recorder {
+        let recorder = Recorder::new();
+        recorder.hold(true);
+        recorder
+    }
+
+    pub fn hold(&self, hold: bool) {
+        self.hold.send_replace(hold);
+    }
+
+    pub fn seen(&self) -> Seen {
+        self.seen.borrow().clone()
+    }
+
+    pub async fn until(&self, what: &str, condition: impl Fn(&Seen) -> bool) -> Seen {
+        let mut seen = self.seen.subscribe();
+        within(what, async { seen.wait_for(|seen| condition(seen)).await.expect("the recorder lives").clone() }).await
+    }
+
+    pub async fn settled(&self, count: usize) -> Vec<Record> {
+        self.until(&format!("{count} settled records"), |seen| seen.settled.len() >= count)
+            .await
+            .settled
+    }
+}
+
+impl PartitionHandlers for Recorder {
+    type Handler = RecordingWorker;
+
+    fn assigned(&self, partition: i32, lease: Lease) -> RecordingWorker {
+        assert_eq!(partition, lease.partition());
+        assert!(lease.epoch() > 0);
+        self.seen.send_modify(|seen| seen.assigned.push((partition, lease.epoch())));
+        RecordingWorker { recorder: self.clone(), lease }
+    }
+}
+
+pub struct RecordingWorker {
+    recorder: Recorder,
+    lease: Lease,
+}
+
+impl Drop for RecordingWorker {
+    fn drop(&mut self) {
+        self.recorder.seen.send_modify(|seen| seen.dropped += 1);
+    }
+}
+
+#[async_trait]
+impl PartitionHandler for RecordingWorker {
+    async fn settle(&mut self, batch: Vec<Record>) -> Result<(), LeaseLost> {
+        assert!(!batch.is_empty());
+        assert!(batch.iter().all(|record| record.partition == self.lease.partition()));
+        self.recorder.seen.send_modify(|seen| seen.taken.extend(batch.iter().cloned()));
+        match self.recorder.misbehaves {
+            Misbehaves::PanicsOn(payload) if batch.iter().any(|record| record.payload.as_deref() == Some(payload)) => panic!("the handler fell over"),
+            // Its second lease is a new one.
+            Misbehaves::GivesUpOnce if self.lease.epoch() == 1 => return Err(LeaseLost),
+            _ => {}
+        }
+        let mut hold = self.recorder.hold.subscribe();
+        tokio::select! {
+            biased;
+            held = hold.wait_for(|hold| !hold) => drop(held),
+            () = self.lease.lost() => return Err(LeaseLost),
+        }
+        self.recorder.seen.send_modify(|seen| seen.settled.extend(batch));
+        Ok(())
+    }
+
+    async fn idle(&mut self) {
+        self.recorder.seen.send_modify(|seen| seen.idles += 1);
+    }
+}
+
+/// A member of a group at work.
+pub struct RunningConsumer {
+    stop: CancellationToken,
+    task: JoinSet<Result<(), EventLogError>>,
+}
+
+impl RunningConsumer {
+    pub fn start(log: &EventLog, group: &str, limits: ConsumerLimits, recorder: &Recorder) -> RunningConsumer {
+        let stop = CancellationToken::new();
+        let mut task = JoinSet::new();
+        task.spawn(log.consume(group, Topic::RawUpdates, limits, recorder.clone(), stop.clone()));
+        RunningConsumer { stop, task }
+    }
+
+    /// Tells it to stop and waits until it has.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.ended().await.expect("the consumer ends well");
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn ended(mut self) -> Result<(), EventLogError> {
+        within("the consumer to end", self.task.join_next())
+            .await
+            .expect("it runs")
+            .expect("it does not panic itself")
+    }
+
+    /// Drops it in the middle of its work.
+    pub fn drop_abruptly(self) {
+        drop(self.task);
+    }
+}
+
+/// Publishes payloads `from..to` under that many keys and returns when all are confirmed.
+pub async fn publish_numbers(publisher: &Publisher, keys: usize, range: std::ops::Range<usize>) {
+    let mut in_flight = JoinSet::new();
+    for number in range {
+        let message = Message::new(format!("key-{}", number % keys), Some(number.to_string().into_bytes()));
+        let publisher = publisher.clone();
+        // Polled in this order, which is the order they are handed to the client library in.
+        let publish = async move { publisher.publish(Topic::RawUpdates, message).await.expect("published") };
+        if keys == 1 {
+            within("a confirmation", publish).await;
+        } else {
+            in_flight.spawn(publish);
+        }
+    }
+    while let Some(done) = within("confirmations", in_flight.join_next()).await {
+        done.expect("publishing does not panic");
+    }
+}
+
+pub fn numbers(records: &[Record]) -> Vec<usize> {
+    let mut numbers: Vec<usize> = records
+        .iter()
+        .map(|record| {
+            let payload = record.payload.as_deref().expect("a payload");
+            std::str::from_utf8(payload).expect("digits").parse().expect("a number")
+        })
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// A counter or gauge of the process, summed over all labels but the group.
+pub fn metric(name: &str, group: &str) -> f64 {
+    prometheus::gather()
+        .iter()
+        .filter(|family| family.name() == name)
+        .flat_map(|family| family.get_metric())
+        .filter(|metric| metric.get_label().iter().any(|label| label.name() == "group" && label.value() == group))
+        .map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value())
+        .sum()
+}

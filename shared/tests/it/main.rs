@@ -1,0 +1,5 @@
+//! Contract suites of the ports' adapters.
+
+mod catalog;
+mod event_log;
+mod schemas;

@@ -1,0 +1,560 @@
+//! One of each kind of document, from domain values: all there can be in it, then as little as there can be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::NaiveDate;
+use rust_decimal::Decimal;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use shared::domain::listing::Listing;
+use shared::domain::opportunity::{ClosedReason, Evaluation, EventKind, LastEvent, RatesUsed};
+use shared::domain::price::{AttributeFacts, BuyBoxFacts, Category, OfferFacts, PriceFacts, SeriesStatistics, StatisticsFacts, StatisticsOrigin};
+use shared::domain::rates::{ExchangeRates, RatesOrigin};
+use shared::domain::{
+    Asin, Currency, KeepaMinutes, MarketState, Marketplace, Money, ObservedAt, Opportunity, OpportunityId, Percentage, Product, Register, Source,
+    StoredProduct, UnixMillis,
+};
+use shared::wire::job::JobParameters;
+use shared::wire::raw_update::RawEnvelope;
+use shared::wire::state::{
+    DetectorSettings, EnricherStatus, ProducerStatus, RatesRecord, RequestedJob, Run, RunProgress, RunStatus, SchedulerStatus, WatchedAsin,
+};
+use shared::wire::{JobKind, JobRequest, OpportunityDocument, OpportunityEvent, ProductDocument, RawUpdate};
+
+use super::through;
+
+/// A kind of document.
+pub(crate) struct Document {
+    /// Its samples' files begin with this.
+    pub(crate) name: &'static str,
+    /// The topic's schema; state records have none, since nobody else reads them.
+    pub(crate) schema: Option<&'static str>,
+    /// Which of the schema's definitions it is; none = the whole.
+    pub(crate) definition: Option<&'static str>,
+    /// Documents as written: the first carries every field.
+    pub(crate) values: Vec<Value>,
+    /// Reads one and writes it again.
+    pub(crate) read: fn(&Value) -> Result<Value, String>,
+}
+
+/// All kinds.
+pub(crate) fn documents() -> Vec<Document> {
+    let topic = |name, schema, definition, values, read| Document {
+        name,
+        schema: Some(schema),
+        definition,
+        values,
+        read,
+    };
+    let state = |name, values, read| Document {
+        name,
+        schema: None,
+        definition: None,
+        values,
+        read,
+    };
+    vec![
+        topic("raw.keepa_updates.v1", "raw.keepa_updates.v1", Some("envelope"), envelopes(), read_envelope),
+        topic("raw.keepa_updates.bare", "raw.keepa_updates.v1", Some("bare"), vec![bare()], |value| {
+            Ok(value.clone())
+        }),
+        topic("raw.keepa_updates.dlq.v1", "raw.keepa_updates.dlq.v1", None, dead_letters(), |value| {
+            Ok(value.clone())
+        }),
+        topic("enriched.products.v1", "enriched.products.v1", None, products(), through::<ProductDocument>),
+        topic(
+            "alerts.opportunities.v1",
+            "alerts.opportunities.v1",
+            None,
+            events(),
+            through::<OpportunityEvent>,
+        ),
+        topic(
+            "opportunities",
+            "alerts.opportunities.v1",
+            Some("opportunity"),
+            opportunities(),
+            through::<OpportunityDocument>,
+        ),
+        topic("job.requests.v1", "job.requests.v1", None, requests(), through::<JobRequest>),
+        state("state-runs", runs(), through::<Run>),
+        state("state-watchlist", watched(), through::<WatchedAsin>),
+        state("state-rates", rates(), through::<RatesRecord>),
+        state("state-settings.detector", settings(), through::<DetectorSettings>),
+        state("state-status.producer", producer_status(), through::<ProducerStatus>),
+        state("state-status.enricher", enricher_status(), through::<EnricherStatus>),
+        state("state-status.scheduler", scheduler_status(), through::<SchedulerStatus>),
+    ]
+}
+
+/// The code's enumerations that schemas list, by name.
+pub(crate) fn enumerations() -> BTreeMap<&'static str, BTreeSet<String>> {
+    fn names<T: serde::Serialize>(values: &[T]) -> BTreeSet<String> {
+        let name = |value| serde_json::to_value(value).expect("a name").as_str().expect("text").to_owned();
+        values.iter().map(name).collect()
+    }
+    // A new variant does not compile here until it is listed.
+    let kinds = [JobKind::Scrape, JobKind::Deals, JobKind::Sweep, JobKind::Rates];
+    for kind in kinds {
+        match kind {
+            JobKind::Scrape | JobKind::Deals | JobKind::Sweep | JobKind::Rates => {}
+        }
+    }
+    let events = [EventKind::Opened, EventKind::Improved, EventKind::Updated, EventKind::Closed];
+    for event in events {
+        match event {
+            EventKind::Opened | EventKind::Improved | EventKind::Updated | EventKind::Closed => {}
+        }
+    }
+    let reasons = [
+        ClosedReason::Gap,
+        ClosedReason::PriceGone,
+        ClosedReason::Stale,
+        ClosedReason::Rate,
+        ClosedReason::Config,
+    ];
+    for reason in reasons {
+        match reason {
+            ClosedReason::Gap | ClosedReason::PriceGone | ClosedReason::Stale | ClosedReason::Rate | ClosedReason::Config => {}
+        }
+    }
+    let sources = [Source::Keepa, Source::Feed, Source::Observation];
+    for source in sources {
+        match source {
+            Source::Keepa | Source::Feed | Source::Observation => {}
+        }
+    }
+    let origins = [StatisticsOrigin::Keepa, StatisticsOrigin::History];
+    for origin in origins {
+        match origin {
+            StatisticsOrigin::Keepa | StatisticsOrigin::History => {}
+        }
+    }
+    BTreeMap::from([
+        ("job kinds", names(&kinds)),
+        ("event kinds", names(&events)),
+        ("closed reasons", names(&reasons)),
+        ("sources", names(&sources)),
+        ("statistics origins", names(&origins)),
+        ("marketplaces", names(&Marketplace::ALL)),
+        ("currencies", names(&Currency::ALL)),
+        (
+            "Keepa domain ids",
+            Marketplace::ALL.iter().map(|marketplace| marketplace.keepa_id().to_string()).collect(),
+        ),
+    ])
+}
+
+const NOON: UnixMillis = UnixMillis(1_768_132_800_000);
+
+fn asin() -> Asin {
+    "B0EXAMPLE1".parse().expect("a made-up ASIN")
+}
+
+fn day() -> NaiveDate {
+    NaiveDate::from_ymd_opt(2026, 1, 9).expect("a day")
+}
+
+fn json(value: impl serde::Serialize) -> Value {
+    serde_json::to_value(value).expect("JSON")
+}
+
+/// An envelope's fields written again, as the producer writes them.
+pub(crate) fn write_envelope(envelope: &RawEnvelope<'_>) -> String {
+    let marketplace = Marketplace::from_keepa_id(envelope.domain_id.expect("a domain")).expect("known");
+    let update = RawUpdate::new(
+        envelope.asin.as_deref().expect("an ASIN").parse().expect("valid"),
+        marketplace,
+        UnixMillis(envelope.fetched_at_ms.expect("a time")),
+        envelope.source.as_deref().expect("a source"),
+        envelope.run_id.as_deref(),
+        envelope.product.expect("a product"),
+    );
+    String::from_utf8(update.to_bytes()).expect("UTF-8")
+}
+
+fn read_envelope(value: &Value) -> Result<Value, String> {
+    let text = value.to_string();
+    let envelope: RawEnvelope<'_> = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    if envelope.v != Some(i64::from(RawUpdate::VERSION)) {
+        return Err("version".into());
+    }
+    let is_complete = envelope.asin.is_some() && envelope.domain_id.is_some() && envelope.fetched_at_ms.is_some();
+    if !is_complete || envelope.source.is_none() || envelope.product.is_none() {
+        return Err("incomplete".into());
+    }
+    serde_json::from_str(&write_envelope(&envelope)).map_err(|error| error.to_string())
+}
+
+fn envelopes() -> Vec<Value> {
+    let product = RawValue::from_string(
+        r#"{"asin":"B0EXAMPLE1","domainId":3,"title":"Brightwell desk lamp","brand":"Brightwell","productType":0,"lastUpdate":7904880,"stats":{"current":[4999,4999,-1,812],"buyBoxPrice":4899,"buyBoxShipping":0}}"#
+            .to_owned(),
+    )
+    .expect("JSON");
+    let write = |run_id: Option<&str>, source| {
+        let update = RawUpdate::new(asin(), Marketplace::DE, NOON, source, run_id, &product);
+        serde_json::from_slice(&update.to_bytes()).expect("JSON")
+    };
+    vec![write(Some("category-scrape@2026-01-11T12:00:00.000Z"), "scrape"), write(None, "watchlist")]
+}
+
+fn bare() -> Value {
+    serde_json::json!({ "asin": "B0EXAMPLE1", "domain": 3, "title": "Brightwell desk lamp", "stats": { "current": 4999 } })
+}
+
+fn dead_letters() -> Vec<Value> {
+    let letter = serde_json::json!({
+        "key": "B0EXAMPLE1",
+        "value": "{\"asin\":\"B0EXAMPLE1\",\"domain\":7}",
+        "headers": {
+            "dlq.topic": "raw.keepa_updates",
+            "dlq.partition": "2",
+            "dlq.offset": "48213",
+            "dlq.timestamp": "1768132800000",
+            "dlq.error.class": "domain",
+            "dlq.error.message": "7 is not a Keepa domain id: 1 to 6 and 8 to 12 are",
+            "dlq.attempts": "1",
+            "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        },
+    });
+    let mut minimal = letter.clone();
+    minimal["key"] = Value::Null;
+    minimal["value"] = Value::Null;
+    minimal["headers"].as_object_mut().expect("headers").remove("traceparent");
+    vec![letter, minimal]
+}
+
+fn observed() -> ObservedAt {
+    ObservedAt {
+        last_update: KeepaMinutes(7_904_878),
+        fetched_at: NOON,
+    }
+}
+
+fn register<T>(facts: T) -> Option<Register<T>> {
+    Some(Register {
+        observed_at: observed(),
+        facts,
+    })
+}
+
+fn series() -> SeriesStatistics {
+    SeriesStatistics {
+        avg30: Some(5_049),
+        avg90: Some(5_120),
+        avg180: Some(5_199),
+        avg365: Some(5_250),
+        min: Some(4_499),
+        min_at: Some(KeepaMinutes(7_500_000)),
+        max: Some(5_999),
+        max_at: Some(KeepaMinutes(7_200_000)),
+        out_of_stock_percentage_30: Some(0),
+        out_of_stock_percentage_90: Some(3),
+        out_of_stock_percentage_180: Some(5),
+        out_of_stock_percentage_365: Some(11),
+        origin: StatisticsOrigin::Keepa,
+    }
+}
+
+fn full_state() -> MarketState {
+    MarketState {
+        latest: observed(),
+        prices: register(PriceFacts {
+            new: Some(4_999),
+            amazon: Some(5_099),
+            list_price: Some(5_999),
+            sales_rank: Some(812),
+        }),
+        buy_box: register(BuyBoxFacts {
+            landed: Some(4_899),
+            updated_at: Some(KeepaMinutes(7_904_870)),
+            seller_id: Some("A0MADEUPSELLER".into()),
+            is_fba: Some(true),
+            is_amazon: Some(false),
+        }),
+        statistics: register(StatisticsFacts {
+            new: series(),
+            amazon: SeriesStatistics {
+                origin: StatisticsOrigin::History,
+                ..series()
+            },
+        }),
+        buy_box_statistics: register(series()),
+        offers: register(OfferFacts {
+            total: Some(14),
+            fba: Some(5),
+            fbm: Some(6),
+            lowest_fba: Some(4_999),
+            lowest_fbm_landed: Some(5_198),
+        }),
+        attributes: register(AttributeFacts {
+            product_type: 0,
+            title: Some("Brightwell desk lamp".into()),
+            brand: Some("Brightwell".into()),
+            image_url: Some("https://images.example/B0EXAMPLE1.jpg".into()),
+            categories: vec![
+                Category {
+                    id: 213_083_031,
+                    name: "Lighting".into(),
+                },
+                Category {
+                    id: i64::MAX,
+                    name: "Desk lamps".into(),
+                },
+            ],
+            product_codes: vec!["4012345678901".into()],
+            parent_asin: Some("B0EXAMPLE0".into()),
+            monthly_sold: Some(300),
+            number_of_items: Some(1),
+            package_quantity: Some(1),
+            package_weight_g: Some(1_250),
+            package_mm: Some([410, 230, 120]),
+            fba_fee: Some(512),
+            referral_fee_percentage: Some(Decimal::new(1_501, 2)),
+            closing_fee: Some(0),
+        }),
+    }
+}
+
+/// Registers that are there and empty: asked for, and none.
+fn empty_state() -> MarketState {
+    MarketState {
+        latest: observed(),
+        prices: register(PriceFacts::default()),
+        buy_box: register(BuyBoxFacts::default()),
+        statistics: register(StatisticsFacts::default()),
+        buy_box_statistics: register(SeriesStatistics::default()),
+        offers: register(OfferFacts::default()),
+        attributes: register(AttributeFacts::default()),
+    }
+}
+
+fn stored(product: Product, listing: Listing) -> Value {
+    json(ProductDocument::from(StoredProduct {
+        product,
+        revision: NOON.0,
+        listing,
+    }))
+}
+
+fn products() -> Vec<Value> {
+    let mut full = Product::from_record(asin(), Marketplace::DE, Source::Keepa, full_state());
+    full.merge(Product::from_record(asin(), Marketplace::UK, Source::Feed, MarketState::observed(observed())));
+    let listing = Listing {
+        title: Some("Brightwell desk lamp".into()),
+        brand: Some("Brightwell".into()),
+        category: Some("Lighting".into()),
+        image_url: Some("https://images.example/B0EXAMPLE1.jpg".into()),
+        prices: BTreeMap::from([(Marketplace::DE, 4_899)]),
+    };
+    let empty = Product::from_record(asin(), Marketplace::JP, Source::Observation, empty_state());
+    let nothing = Product {
+        markets: BTreeMap::new(),
+        ..empty.clone()
+    };
+    vec![stored(full, listing), stored(empty, Listing::default()), stored(nothing, Listing::default())]
+}
+
+fn evaluation() -> Evaluation {
+    Evaluation {
+        revision: NOON.0,
+        rates_date: day(),
+        settings_version: 3,
+        evaluated_at: NOON,
+    }
+}
+
+fn full_opportunity() -> Opportunity {
+    let eur = |minor| Money::new(minor, Currency::EUR);
+    Opportunity {
+        id: OpportunityId {
+            asin: asin(),
+            source: Marketplace::UK,
+            target: Marketplace::IT,
+        },
+        title: Some("Brightwell desk lamp".into()),
+        brand: Some("Brightwell".into()),
+        category: Some("Lighting".into()),
+        image_url: Some("https://images.example/B0EXAMPLE1.jpg".into()),
+        source_price: Money::new(4_999, Currency::GBP),
+        target_price: eur(6_499),
+        source_price_eur: eur(5_805),
+        target_price_eur: eur(6_499),
+        margin: eur(694),
+        margin_percentage: Percentage(1_196),
+        exchange_rate: Some(RatesUsed {
+            date: day(),
+            units_per_eur: BTreeMap::from([(Currency::GBP, Decimal::new(86_120, 5))]),
+        }),
+        is_active: false,
+        closed_reason: Some(ClosedReason::Stale),
+        first_seen: NOON.plus_millis(-172_800_000),
+        opened_at: NOON.plus_millis(-86_400_000),
+        last_seen: NOON.plus_millis(-60_000),
+        source_observed_at: NOON.plus_millis(-7_200_000),
+        target_observed_at: NOON.plus_millis(-86_460_000),
+        event_seq: 4,
+        last_event: LastEvent {
+            kind: EventKind::Closed,
+            at: NOON,
+            margin_percentage: Percentage(1_196),
+            evaluation: evaluation(),
+        },
+        evaluation: evaluation(),
+    }
+}
+
+fn minimal_opportunity() -> Opportunity {
+    Opportunity {
+        title: None,
+        brand: None,
+        category: None,
+        image_url: None,
+        exchange_rate: None,
+        is_active: true,
+        closed_reason: None,
+        ..full_opportunity()
+    }
+}
+
+fn opportunities() -> Vec<Value> {
+    [full_opportunity(), minimal_opportunity()]
+        .map(|opportunity| json(OpportunityDocument::from(opportunity)))
+        .into()
+}
+
+fn events() -> Vec<Value> {
+    vec![
+        json(OpportunityEvent::last_of(&full_opportunity())),
+        json(OpportunityEvent::updated(&minimal_opportunity())),
+    ]
+}
+
+fn full_request() -> JobRequest {
+    JobRequest {
+        v: 1,
+        job: "category-scrape".into(),
+        run_id: JobRequest::attempt_id("category-scrape", NOON, 2),
+        kind: JobKind::Scrape,
+        tick: NOON,
+        priority: 10,
+        token_budget: Some(2_000),
+        parameters: JobParameters {
+            market: Some(Marketplace::DE),
+            categories: vec![213_083_031, i64::MAX],
+            limit: Some(50),
+        },
+    }
+}
+
+fn minimal_request() -> JobRequest {
+    JobRequest {
+        v: 1,
+        job: "sweep".into(),
+        run_id: JobRequest::run_id("sweep", NOON),
+        kind: JobKind::Sweep,
+        tick: NOON,
+        priority: 0,
+        token_budget: None,
+        parameters: JobParameters::default(),
+    }
+}
+
+fn requests() -> Vec<Value> {
+    vec![json(full_request()), json(minimal_request())]
+}
+
+fn runs() -> Vec<Value> {
+    let full = Run {
+        id: full_request().run_id,
+        request: full_request(),
+        status: RunStatus::Failed,
+        started_at: NOON,
+        finished_at: Some(NOON.plus_millis(90_000)),
+        attempts: 2,
+        products: 130,
+        tokens: 440,
+        error: Some("category 213083031 is not known in DE".into()),
+        progress: RunProgress {
+            listed: vec!["213083031".into()],
+            pending: BTreeMap::from([(Marketplace::DE, vec![asin()])]),
+            cursor: Some("B0EXAMPLE1".into()),
+        },
+    };
+    let minimal = Run {
+        request: minimal_request(),
+        status: RunStatus::Queued,
+        finished_at: None,
+        error: None,
+        progress: RunProgress::default(),
+        ..full.clone()
+    };
+    vec![json(full), json(minimal)]
+}
+
+fn watched() -> Vec<Value> {
+    let full = WatchedAsin {
+        added_by: "category-scrape".into(),
+        last_asked_at: Some(NOON),
+        asked_at: BTreeMap::from([(Marketplace::DE, NOON)]),
+        history_asked_at: BTreeMap::from([(Marketplace::DE, NOON)]),
+        misses: BTreeMap::from([(Marketplace::FR, 2)]),
+    };
+    vec![json(full), json(WatchedAsin::default())]
+}
+
+fn rates() -> Vec<Value> {
+    let rates = ExchangeRates {
+        date: day(),
+        origin: RatesOrigin::Ecb,
+        units_per_eur: BTreeMap::from([(Currency::GBP, Decimal::new(86_120, 5)), (Currency::USD, Decimal::new(11_642, 4))]),
+    };
+    vec![json(RatesRecord::new(&rates, NOON))]
+}
+
+fn settings() -> Vec<Value> {
+    vec![json(DetectorSettings {
+        version: 3,
+        min_margin_percent: "10".into(),
+        leg_stale_after_ms: 86_400_000,
+        markets: vec![Marketplace::DE, Marketplace::FR, Marketplace::IT, Marketplace::ES, Marketplace::UK],
+    })]
+}
+
+fn producer_status() -> Vec<Value> {
+    let full = ProducerStatus {
+        simulated: true,
+        tokens_left: Some(1_180),
+        refill_rate: Some(20),
+        keepa: "up".into(),
+        at: NOON,
+    };
+    let minimal = ProducerStatus {
+        tokens_left: None,
+        refill_rate: None,
+        ..full.clone()
+    };
+    vec![json(full), json(minimal)]
+}
+
+fn enricher_status() -> Vec<Value> {
+    vec![json(EnricherStatus {
+        records_total: 48_213,
+        dlq_total: 2,
+    })]
+}
+
+fn scheduler_status() -> Vec<Value> {
+    let job = |run_id: Option<String>| RequestedJob {
+        tick: NOON,
+        attempt: 1,
+        run_id,
+        requested_at: NOON.plus_millis(12),
+    };
+    let jobs = BTreeMap::from([
+        ("category-scrape".to_owned(), job(Some(JobRequest::run_id("category-scrape", NOON)))),
+        ("sweep".to_owned(), job(None)),
+    ]);
+    vec![json(SchedulerStatus { jobs }), json(SchedulerStatus::default())]
+}

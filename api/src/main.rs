@@ -9,6 +9,7 @@ const PROGRAM: Program = Program {
     about: "Serves products, opportunities and statistics.",
     version: env!("CARGO_PKG_VERSION"),
     variables: "  API_LISTEN, MARKETS, STALE_AFTER, LEG_STALE_AFTER, MIN_MARGIN_PERCENT, CORS_ORIGINS\n  KAFKA_BROKERS, TOPIC_PREFIX, INSTANCE_NAME, ELASTICSEARCH_URL, INDEX_PREFIX, METRICS_LISTEN, RUST_LOG, LOG_FORMAT\n  The README says what each means.",
+    components: &[],
 };
 
 fn main() -> ExitCode {

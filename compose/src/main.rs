@@ -14,10 +14,11 @@ const PROGRAM: Program = Program {
     about: "The Amazon cross-market arbitrage tracker: producer, event log, enricher, detector, scheduler and API in one process.",
     version: env!("CARGO_PKG_VERSION"),
     variables: include_str!("variables.txt"),
+    components: &[],
 };
 
 /// The embedded broker logs every integer it decodes; what matters of it is logged by its adapter.
-const LOG_FILTER: &str = "info,tansu_sans_io=off,tansu_service=off,tansu_storage=off,tansu_broker=off,rama=off";
+const LOG_FILTER: &str = "info,tansu_sans_io=off,tansu_service=off,tansu_storage=off,tansu_broker=off,rama=off,poem=warn";
 
 fn main() -> ExitCode {
     let command = match boot::parse_arguments(&PROGRAM, std::env::args().skip(1)) {

@@ -17,6 +17,10 @@ fn backoff() -> Backoff {
     Backoff::new(Duration::from_millis(100), Duration::from_secs(10))
 }
 
+/// The component on the health board. Not the catalog's own: whether that answers is found out apart from it, and a
+/// catalog that answers may still refuse what the detector asks.
+const COMPONENT: &str = "detector";
+
 /// The catalog, asked until it answers.
 #[derive(Debug, Clone)]
 pub(crate) struct Patience {
@@ -25,6 +29,7 @@ pub(crate) struct Patience {
 
 impl Patience {
     pub(crate) fn new(health: Health) -> Self {
+        health.up(COMPONENT, UnixMillis::now());
         Patience { health }
     }
 
@@ -50,14 +55,14 @@ impl Patience {
     /// Notes that the catalog answers again, if it did not.
     pub(crate) fn answered(&self, backoff: &mut Backoff) {
         if backoff.attempts() > 0 {
-            self.health.up("catalog", UnixMillis::now());
+            self.health.up(COMPONENT, UnixMillis::now());
             backoff.reset();
         }
     }
 
     /// Notes that the catalog does not answer, and waits.
     pub(crate) async fn wait(&self, what: &'static str, error: &CatalogError, backoff: &mut Backoff) {
-        self.health.down("catalog", error.to_string(), UnixMillis::now());
+        self.health.down(COMPONENT, error.to_string(), UnixMillis::now());
         let delay = backoff.next_delay();
         tracing::debug!(what, error = %error, delay_ms = delay.as_millis(), "catalog call failed and is made again");
         tokio::time::sleep(delay).await;

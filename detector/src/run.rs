@@ -31,6 +31,8 @@ const JOBS_GROUP: &str = "detector-jobs";
 const BATCH_RECORDS: usize = 500;
 /// Runs that wait for their worker.
 const QUEUE: usize = 64;
+/// How soon the basis is read again while something of it is missing.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
 /// Longer than what the consumers take to drain.
 const DRAIN: Duration = Duration::from_secs(9);
@@ -157,11 +159,14 @@ async fn consume<H: PartitionHandlers + Clone>(
 
 /// Puts the rules in force, has everything evaluated by them, and reads the basis every few seconds.
 async fn keep_basis(board: &BasisBoard, sweeps: &SweepRequests) {
-    let mut simulated = board.begin().await.basis.simulated;
+    let mut basis = board.begin().await.basis;
+    let mut simulated = basis.simulated;
     sweeps.request("sweep-on-start").await;
     loop {
-        tokio::time::sleep(REFRESH_EVERY).await;
-        let basis = board.refresh().await.basis;
+        // In a fresh catalog the others are about to say what is missing: routes over currencies wait for it.
+        let is_complete = simulated.is_some() && basis.rates.is_some();
+        tokio::time::sleep(if is_complete { REFRESH_EVERY } else { LOOK_AGAIN }).await;
+        basis = board.refresh().await.basis;
         // New settings and rates are swept for by those who write them.
         if basis.simulated != simulated {
             simulated = basis.simulated;

@@ -35,7 +35,11 @@ impl PartitionHandlers for Acceptors {
         if partition == OWNING_PARTITION {
             self.owner.send_replace(Some(lease.clone()));
         }
-        Acceptor { catalog: Arc::clone(&self.catalog), accepted: Arc::clone(&self.accepted), lease }
+        Acceptor {
+            catalog: Arc::clone(&self.catalog),
+            accepted: Arc::clone(&self.accepted),
+            lease,
+        }
     }
 }
 
@@ -51,7 +55,11 @@ impl PartitionHandler for Acceptor {
     async fn settle(&mut self, batch: Vec<Record>) -> Result<(), LeaseLost> {
         let now = UnixMillis::now();
         let mut runs: Vec<Run> = Vec::new();
-        for run in batch.iter().filter_map(|record| request_of(record.payload.as_deref())).map(|request| jobs::queued(request, now)) {
+        for run in batch
+            .iter()
+            .filter_map(|record| request_of(record.payload.as_deref()))
+            .map(|request| jobs::queued(request, now))
+        {
             // One write per id and call; the same request twice is one run.
             if !runs.iter().any(|held| held.id == run.id) {
                 runs.push(run);
@@ -59,7 +67,13 @@ impl PartitionHandler for Acceptor {
         }
         let mut backoff = Backoff::for_outside_systems();
         while !runs.is_empty() {
-            let writes: Vec<_> = runs.iter().map(|run| Write { value: jobs::record_of(run), condition: Condition::Absent }).collect();
+            let writes: Vec<_> = runs
+                .iter()
+                .map(|run| Write {
+                    value: jobs::record_of(run),
+                    condition: Condition::Absent,
+                })
+                .collect();
             match self.catalog.write_states(StateKind::Runs, &writes).await {
                 Ok(outcomes) => runs = unsettled(runs, outcomes),
                 Err(error) => tracing::warn!(%error, "runs cannot be created yet"),
@@ -105,7 +119,11 @@ fn request_of(payload: Option<&[u8]>) -> Option<JobRequest> {
         return None;
     }
     if request.v != 1 || request.run_id.is_empty() || request.run_id.len() > MAX_RUN_ID_BYTES {
-        tracing::warn!(job = request.job, v = request.v, "job request is of an unknown version or without a run id and passes");
+        tracing::warn!(
+            job = request.job,
+            v = request.v,
+            "job request is of an unknown version or without a run id and passes"
+        );
         return None;
     }
     Some(request)

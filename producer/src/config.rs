@@ -42,13 +42,20 @@ impl Config {
             environment.mistake("KEEPA_API_KEY: the key of a Keepa subscription is needed (or KEEPA_API_KEY_FILE)");
         }
         let keepa_url = environment.parsed("KEEPA_URL", default_url(), "an http or https URL without user, query or fragment", parse_url);
-        Config { keepa_url, ..Self::common(environment, key.unwrap_or_else(|| Secret::new("")), false) }
+        Config {
+            keepa_url,
+            ..Self::common(environment, key.unwrap_or_else(|| Secret::new("")), false)
+        }
     }
 
     /// Reads the variables for a simulator at `keepa_url`, which takes any key; its articles are watched.
     #[must_use]
     pub fn read_simulated(environment: &Environment, keepa_url: Url, initial_asins: Vec<Asin>) -> Self {
-        Config { keepa_url, initial_asins, ..Self::common(environment, Secret::new("simulated"), true) }
+        Config {
+            keepa_url,
+            initial_asins,
+            ..Self::common(environment, Secret::new("simulated"), true)
+        }
     }
 
     fn common(environment: &Environment, keepa_api_key: Secret, simulated: bool) -> Self {
@@ -119,7 +126,10 @@ mod tests {
         let config = environment.finish(Config::read(&environment)).unwrap();
         assert_eq!(config.keepa_url.as_str(), "https://api.keepa.com/");
         assert_eq!((config.refresh, config.markets.len(), config.simulated), (Duration::from_secs(60), 5, false));
-        assert_eq!(parse_url("http://127.0.0.1:9/keepa").map(|url| url.path().to_owned()), Some("/keepa".to_owned()));
+        assert_eq!(
+            parse_url("http://127.0.0.1:9/keepa").map(|url| url.path().to_owned()),
+            Some("/keepa".to_owned())
+        );
         for bad in ["http://u:p@x/", "https://x/?key=1", "nonsense", "https://x/#a"] {
             assert_eq!(parse_url(bad), None, "{bad}");
         }

@@ -12,11 +12,14 @@ use std::collections::BTreeSet;
 use shared::domain::{Asin, Marketplace, UnixMillis};
 use shared::ports::Catalog;
 use shared::ports::catalog::{CatalogError, Condition, StateKind, StateQuery, StateRecord, Version, Versioned, Write, WriteOutcome};
+use shared::retry::Backoff;
 use shared::wire::job::{JobKind, JobRequest};
 use shared::wire::state::{Run, RunProgress, RunStatus};
+use tokio::time::Instant;
 
 use crate::keepa::Request;
 use crate::keepa::request::{DEALS_PER_PAGE, PRODUCT_COST};
+use crate::owner::{FIRST_PAUSE, LONGEST_PAUSE};
 use crate::plan::Plan;
 use crate::round::{Batch, Round};
 
@@ -68,7 +71,7 @@ pub struct DealPage {
 }
 
 /// A run and how far it is.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Job {
     run: Run,
     round: Round,
@@ -76,6 +79,9 @@ pub struct Job {
     version: Version,
     begun: bool,
     unsaved: bool,
+    pauses: Backoff,
+    server_errors: u32,
+    not_before: Option<Instant>,
 }
 
 impl Job {
@@ -83,7 +89,17 @@ impl Job {
     #[must_use]
     pub fn resume(run: Run, version: Version, now: UnixMillis) -> Self {
         let round = Round::new(run.progress.pending.clone());
-        Job { run, round, round_began: now, version, begun: false, unsaved: false }
+        Job {
+            run,
+            round,
+            round_began: now,
+            version,
+            begun: false,
+            unsaved: false,
+            pauses: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            server_errors: 0,
+            not_before: None,
+        }
     }
 
     /// The run as it is now.
@@ -152,12 +168,16 @@ impl Job {
 
     fn unbounded_step(&self, markets: &[Marketplace], tokens: i64, plan: &Plan, now: UnixMillis) -> Step {
         let most = usize::try_from(tokens / PRODUCT_COST).unwrap_or(0);
-        let batch = self.round.next(most, |asin, market| plan.wants_history(asin, market, now), |asin| plan.is_refused(asin));
+        let batch = self
+            .round
+            .next(most, |asin, market| plan.wants_history(asin, market, now), |asin| plan.is_refused(asin));
         if let Some(batch) = batch {
             return Step::Details(batch);
         }
         let parameters = &self.run.request.parameters;
-        let Some(market) = parameters.market.or_else(|| markets.first().copied()) else { return Step::Finish(None) };
+        let Some(market) = parameters.market.or_else(|| markets.first().copied()) else {
+            return Step::Finish(None);
+        };
         if self.run.request.kind == JobKind::Deals {
             return self.deal_step(market);
         }
@@ -216,16 +236,40 @@ impl Job {
     }
 
     /// Leaves out what was asked since the run was accepted.
-    pub fn skip_asked(&mut self, plan: &Plan) {
+    pub fn skip_asked(&mut self, plan: &mut Plan) {
         let since = self.run.started_at;
         for (market, asins) in self.round.pending() {
-            let was_asked = |asin: &Asin| plan.record(*asin).and_then(|record| record.asked_at.get(&market)).is_some_and(|asked| *asked >= since);
+            let was_asked = |asin: &Asin| {
+                plan.record(*asin)
+                    .and_then(|record| record.asked_at.get(&market))
+                    .is_some_and(|asked| *asked >= since)
+            };
             let asked: Vec<Asin> = asins.into_iter().filter(was_asked).collect();
-            if !asked.is_empty() {
-                self.round.remove(market, &asked);
-                self.keep_pending();
+            if asked.is_empty() {
+                continue;
+            }
+            self.round.remove(market, &asked);
+            self.keep_pending();
+            for asin in asked {
+                if !self.round.contains(asin) {
+                    plan.note_complete(asin, since);
+                }
             }
         }
+    }
+
+    /// A step failed and may be tried again: not at once, so that the watchlist is not held up. Returns how often in a row
+    /// Keepa itself failed (`by_server`) at it.
+    pub fn note_failure(&mut self, by_server: bool, now: Instant) -> u32 {
+        self.server_errors += u32::from(by_server);
+        self.not_before = Some(now + self.pauses.next_delay());
+        self.server_errors
+    }
+
+    /// Whether it may take a step: stored, not over, not waiting after a failure.
+    #[must_use]
+    pub fn is_ready(&self, now: Instant) -> bool {
+        !self.unsaved && !self.is_over() && self.not_before.is_none_or(|not_before| not_before <= now)
     }
 
     /// Details were answered and published; `asins` are those that were settled by it, refused ones included.
@@ -269,7 +313,11 @@ impl Job {
         self.unsaved = true;
     }
 
+    /// A step succeeded.
     fn spent(&mut self, tokens: i64) {
+        self.pauses.reset();
+        self.server_errors = 0;
+        self.not_before = None;
         self.run.tokens = self.run.tokens.saturating_add(tokens);
         self.unsaved = true;
     }
@@ -286,7 +334,10 @@ impl Job {
     pub async fn save(&mut self, catalog: &dyn Catalog) -> Result<bool, CatalogError> {
         self.run.progress.pending = self.round.pending();
         let record = record_of(&self.run);
-        let write = Write { value: record.clone(), condition: Condition::Unchanged(self.version.clone()) };
+        let write = Write {
+            value: record.clone(),
+            condition: Condition::Unchanged(self.version.clone()),
+        };
         let outcome = catalog.write_states(StateKind::Runs, &[write]).await?.pop();
         match outcome {
             Some(WriteOutcome::Written(version)) => {
@@ -296,7 +347,7 @@ impl Job {
             }
             Some(WriteOutcome::Conflict) => {
                 // Perhaps it was our own write, whose confirmation was lost.
-                let stored = catalog.read_states(StateKind::Runs, &[self.run.id.clone()]).await?.pop().flatten();
+                let stored = catalog.read_states(StateKind::Runs, std::slice::from_ref(&self.run.id)).await?.pop().flatten();
                 match stored {
                     Some(stored) if stored.value == record => {
                         self.version = stored.version;
@@ -311,7 +362,9 @@ impl Job {
                 Ok(false)
             }
             Some(WriteOutcome::Retry { reason }) => Err(CatalogError::Unavailable { reason }),
-            None => Err(CatalogError::Unavailable { reason: "no outcome for a run record".to_owned() }),
+            None => Err(CatalogError::Unavailable {
+                reason: "no outcome for a run record".to_owned(),
+            }),
         }
     }
 }
@@ -358,7 +411,13 @@ pub fn record_of(run: &Run) -> StateRecord {
 pub async fn find_unfinished(catalog: &dyn Catalog, statuses: &[RunStatus]) -> Result<Vec<(Run, Version)>, CatalogError> {
     let mut ids = BTreeSet::new();
     for status in statuses {
-        let mut query = StateQuery { group: None, status: Some(status.name().to_owned()), ascending: true, limit: PAGE, cursor: None };
+        let mut query = StateQuery {
+            group: None,
+            status: Some(status.name().to_owned()),
+            ascending: true,
+            limit: PAGE,
+            cursor: None,
+        };
         loop {
             let page = catalog.list_states(StateKind::Runs, &query).await?;
             // Others' runs are theirs; what cannot be read is nobody's to execute.
@@ -382,7 +441,7 @@ pub async fn find_unfinished(catalog: &dyn Catalog, statuses: &[RunStatus]) -> R
         .filter_map(|record| Some((serde_json::from_value::<Run>(record.value.body).ok()?, record.version)))
         .filter(|(run, _)| matches!(run.status, RunStatus::Queued | RunStatus::Running))
         .collect();
-    runs.sort_by(|(one, _), (other, _)| order(one).cmp(&order(other)));
+    runs.sort_by_key(|(run, _)| order(run));
     Ok(runs)
 }
 
@@ -410,7 +469,11 @@ mod tests {
     }
 
     fn version() -> Version {
-        Version { index: Arc::from("runs"), seq_no: 1, primary_term: 1 }
+        Version {
+            index: Arc::from("runs"),
+            seq_no: 1,
+            primary_term: 1,
+        }
     }
 
     fn job(kind: JobKind, parameters: JobParameters, token_budget: Option<i64>) -> Job {
@@ -438,7 +501,14 @@ mod tests {
     #[test]
     fn a_scrape_without_categories_finds_the_roots_first_and_takes_one_after_the_other() {
         let mut plan = Plan::new(vec![DE, FR], 60_000);
-        let mut job = job(JobKind::Scrape, JobParameters { limit: Some(2), ..JobParameters::default() }, None);
+        let mut job = job(
+            JobKind::Scrape,
+            JobParameters {
+                limit: Some(2),
+                ..JobParameters::default()
+            },
+            None,
+        );
         job.begin(&mut plan, NOW);
         let next = |job: &Job, plan: &Plan| job.next_step(&[DE, FR], RICH, plan, NOW);
         assert_eq!(next(&job, &plan), Step::Roots(Request::Categories { market: DE, ids: vec![0] }));
@@ -447,7 +517,14 @@ mod tests {
         job.note_category(7, &[asin(1), asin(1), asin(2), asin(3)], &[DE, FR], &mut plan, 50, NOW);
         for market in [DE, FR] {
             let Step::Details(batch) = next(&job, &plan) else { panic!("details") };
-            assert_eq!(batch, Batch { market, asins: vec![asin(1), asin(2)], history: true });
+            assert_eq!(
+                batch,
+                Batch {
+                    market,
+                    asins: vec![asin(1), asin(2)],
+                    history: true
+                }
+            );
             answered(&mut job, &mut plan, &batch);
         }
         assert!(matches!(next(&job, &plan), Step::Category(_, 9)));
@@ -455,16 +532,29 @@ mod tests {
         assert_eq!(next(&job, &plan), Step::Finish(None), "what the run asked already is not asked again");
         job.succeed(None, &mut plan, NOW);
         assert_eq!((job.run().products, job.run().tokens, job.run().attempts), (4, 1 + 50 + 6 + 6 + 50, 1));
-        assert_eq!(plan.next(RICH, NOW), Turn::Later(NOW.plus_millis(60_000)), "the articles are watched from now on");
+        assert_eq!(
+            plan.next(RICH, NOW),
+            Turn::Later(NOW.plus_millis(60_000)),
+            "the articles are watched from now on"
+        );
     }
 
     #[test]
     fn a_restart_goes_on_with_what_is_pending() {
         let mut plan = Plan::new(vec![DE, FR], 60_000);
-        let mut first = job(JobKind::Scrape, JobParameters { categories: vec![7], ..JobParameters::default() }, None);
+        let mut first = job(
+            JobKind::Scrape,
+            JobParameters {
+                categories: vec![7],
+                ..JobParameters::default()
+            },
+            None,
+        );
         first.begin(&mut plan, NOW);
         first.note_category(7, &[asin(1), asin(2)], &[DE, FR], &mut plan, 50, NOW);
-        let Step::Details(batch) = first.next_step(&[DE, FR], RICH, &plan, NOW) else { panic!("details") };
+        let Step::Details(batch) = first.next_step(&[DE, FR], RICH, &plan, NOW) else {
+            panic!("details")
+        };
         answered(&mut first, &mut plan, &batch);
         first.keep_pending();
 
@@ -473,7 +563,9 @@ mod tests {
         let mut second = Job::resume(serde_json::from_value(stored).unwrap(), version(), NOW);
         second.begin(&mut plan, NOW);
         assert_eq!(second.run().attempts, 2);
-        let Step::Details(batch) = second.next_step(&[DE, FR], RICH, &plan, NOW) else { panic!("details") };
+        let Step::Details(batch) = second.next_step(&[DE, FR], RICH, &plan, NOW) else {
+            panic!("details")
+        };
         assert_eq!((batch.market, batch.asins.len()), (FR, 2));
         answered(&mut second, &mut plan, &batch);
         assert_eq!(second.next_step(&[DE, FR], RICH, &plan, NOW), Step::Finish(None));
@@ -482,7 +574,10 @@ mod tests {
     #[test]
     fn a_token_budget_is_never_exceeded() {
         let mut plan = Plan::new(vec![DE, FR], 60_000);
-        let parameters = JobParameters { categories: vec![7], ..JobParameters::default() };
+        let parameters = JobParameters {
+            categories: vec![7],
+            ..JobParameters::default()
+        };
         let poor = job(JobKind::Scrape, parameters.clone(), Some(49));
         assert!(matches!(poor.next_step(&[DE], RICH, &plan, NOW), Step::Finish(Some(note)) if note.contains("49")));
         let mut job = job(JobKind::Scrape, parameters, Some(63));
@@ -509,10 +604,21 @@ mod tests {
     #[test]
     fn deals_end_with_a_page_that_is_not_full() {
         let plan = &mut Plan::new(vec![DE], 60_000);
-        let mut job = job(JobKind::Deals, JobParameters { limit: Some(0), ..JobParameters::default() }, None);
+        let mut job = job(
+            JobKind::Deals,
+            JobParameters {
+                limit: Some(0),
+                ..JobParameters::default()
+            },
+            None,
+        );
         let full: Vec<Asin> = (0..150).map(asin).collect();
         assert!(matches!(job.next_step(&[DE], RICH, plan, NOW), Step::DealPage(_, 0)));
-        let page = |number, asins: &[Asin]| DealPage { number, entries: asins.len(), asins: asins.to_vec() };
+        let page = |number, asins: &[Asin]| DealPage {
+            number,
+            entries: asins.len(),
+            asins: asins.to_vec(),
+        };
         job.note_deal_page(&page(0, &full), &[DE], plan, 5, NOW);
         assert!(matches!(job.next_step(&[DE], RICH, plan, NOW), Step::DealPage(_, 1)));
         job.note_deal_page(&page(1, &full[..149]), &[DE], plan, 5, NOW);

@@ -17,9 +17,8 @@ pub(crate) static REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     register_int_counter_vec!("keepa_requests_total", "Requests by status, or timeout, or connection", &["endpoint", "status"]).expect(REGISTERED_ONCE)
 });
 
-pub(crate) static PUBLISHED: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    register_int_counter_vec!("products_published_total", "Product records that the log confirmed", &["source"]).expect(REGISTERED_ONCE)
-});
+pub(crate) static PUBLISHED: LazyLock<IntCounterVec> =
+    LazyLock::new(|| register_int_counter_vec!("products_published_total", "Product records that the log confirmed", &["source"]).expect(REGISTERED_ONCE));
 
 pub(crate) static REFUSED_ASINS: LazyLock<IntCounter> =
     LazyLock::new(|| register_int_counter!("keepa_refused_asins_total", "ASINs that Keepa refuses to be asked for").expect(REGISTERED_ONCE));

@@ -37,9 +37,11 @@ pub(crate) const GRACE: Duration = Duration::from_millis(2_500);
 const FINAL_SAVE: Duration = Duration::from_millis(1_500);
 /// A server error is tried again this often before the request itself is suspected.
 const SERVER_ERRORS: u32 = 4;
+/// So many failures in a row make Keepa count as down.
+const DOWN_AFTER: u32 = 3;
 /// Between these and half as much more: waits after failures, a minute at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(40);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(40);
 const PROBE_EVERY: Duration = Duration::from_millis(PROBE_EVERY_MS);
 
 /// What the owner works with, and when it has to stop.
@@ -73,6 +75,7 @@ pub(crate) struct Owner<'m> {
     fault: Option<Fault>,
     paused_until: Option<Instant>,
     pauses: Backoff,
+    /// In a row, at one batch of the watchlist.
     server_errors: u32,
     waits: u32,
     find_runs_at: Instant,
@@ -106,6 +109,8 @@ enum Next {
 enum Failure {
     /// The same again, later.
     Again,
+    /// Keepa itself failed: the same again a few times, then it may be what is asked.
+    ServerError(String),
     /// The request is refused for what it asks.
     Refused(String),
     /// Not paid for, or not there: nobody will be served.
@@ -239,7 +244,14 @@ impl<'m> Owner<'m> {
             match job.save(catalog).await {
                 Ok(true) if job.is_over() => {
                     let run = job.run();
-                    tracing::info!(run_id = run.id, status = run.status.name(), products = run.products, tokens = run.tokens, error = run.error, "run ended");
+                    tracing::info!(
+                        run_id = run.id,
+                        status = run.status.name(),
+                        products = run.products,
+                        tokens = run.tokens,
+                        error = run.error,
+                        "run ended"
+                    );
                 }
                 Ok(true) => kept.push(job),
                 Ok(false) => {
@@ -297,7 +309,7 @@ impl<'m> Owner<'m> {
         }
         let at = self.steady.at(now);
         let tokens = self.bucket.balance(now).unwrap_or(0);
-        let job = self.jobs.iter().position(|job| !job.is_unsaved() && !job.is_over());
+        let job = self.jobs.iter().position(|job| job.is_ready(now));
         let is_jobs_turn = self.share.is_jobs_turn(self.plan.has_due(at), job.is_some());
         if let Some(index) = job.filter(|_| is_jobs_turn) {
             return self.decide_job(index, tokens, at, now);
@@ -335,7 +347,7 @@ impl<'m> Owner<'m> {
             job.begin(&mut self.plan, at);
             return Next::Sleep(Duration::ZERO);
         }
-        job.skip_asked(&self.plan);
+        job.skip_asked(&mut self.plan);
         let step = job.next_step(&self.means.config.markets, tokens, &self.plan, at);
         if let Step::Finish(note) = step {
             job.succeed(note, &mut self.plan, UnixMillis::now());
@@ -393,7 +405,7 @@ impl<'m> Owner<'m> {
                 self.keepa_answered();
             }
             Err(error) => match self.failed(&error) {
-                Failure::Again => {}
+                Failure::Again | Failure::ServerError(_) => {}
                 Failure::Refused(reason) | Failure::Denied(reason) => {
                     let soon = self.fault.is_none();
                     self.at_fault(reason, Vec::new());
@@ -409,23 +421,55 @@ impl<'m> Owner<'m> {
     async fn ask_for_watchlist(&mut self, batch: Batch) {
         let cost = cost_of(&batch);
         self.share.spent(false, cost);
-        match self.ask_and_publish(&batch, cost, Origin { source: "watchlist", run_id: None }).await {
+        match self
+            .ask_and_publish(
+                &batch,
+                cost,
+                Origin {
+                    source: "watchlist",
+                    run_id: None,
+                },
+            )
+            .await
+        {
             Asked::Published { seen, .. } => {
+                self.server_errors = 0;
                 let culprits = self.plan.answered(&batch, &seen);
                 report_refused(&culprits);
             }
-            Asked::Refused(reason) => match self.plan.refused(&batch) {
-                Verdict::Culprits(culprits) => report_refused(&culprits),
-                Verdict::AtFault => self.at_fault(reason, batch.asins),
-            },
+            Asked::ServerError(reason) => {
+                self.server_errors += 1;
+                if self.server_errors >= SERVER_ERRORS {
+                    self.server_errors = 0;
+                    self.watchlist_refused(batch, reason);
+                }
+            }
+            Asked::Refused(reason) => self.watchlist_refused(batch, reason),
             Asked::Denied(reason) => self.at_fault(reason, batch.asins),
             Asked::NotNow => {}
         }
     }
 
+    fn watchlist_refused(&mut self, batch: Batch, reason: String) {
+        match self.plan.refused(&batch) {
+            Verdict::Culprits(culprits) => report_refused(&culprits),
+            Verdict::AtFault => self.at_fault(reason, batch.asins),
+        }
+    }
+
     async fn probe(&mut self, batch: Batch) {
         let cost = cost_of(&batch);
-        match self.ask_and_publish(&batch, cost, Origin { source: "watchlist", run_id: None }).await {
+        match self
+            .ask_and_publish(
+                &batch,
+                cost,
+                Origin {
+                    source: "watchlist",
+                    run_id: None,
+                },
+            )
+            .await
+        {
             Asked::Published { seen, .. } => {
                 self.fault = None;
                 tracing::info!("keepa accepts requests again");
@@ -436,7 +480,7 @@ impl<'m> Owner<'m> {
                     job.round().key_is_proven();
                 }
             }
-            Asked::Refused(reason) | Asked::Denied(reason) => self.at_fault(reason, batch.asins),
+            Asked::Refused(reason) | Asked::Denied(reason) | Asked::ServerError(reason) => self.at_fault(reason, batch.asins),
             Asked::NotNow => {}
         }
     }
@@ -446,7 +490,9 @@ impl<'m> Owner<'m> {
         self.share.spent(true, cost);
         let Some(source) = self.job(run_id).map(|job| job.source()) else { return };
         let asked = self.ask_and_publish(&batch, cost, Origin { source, run_id: Some(run_id) }).await;
-        let Some(index) = self.jobs.iter().position(|job| job.run().id == run_id) else { return };
+        let Some(index) = self.jobs.iter().position(|job| job.run().id == run_id) else {
+            return;
+        };
         let (job, plan) = (&mut self.jobs[index], &mut self.plan);
         match asked {
             Asked::Published { seen, published, tokens } => {
@@ -457,21 +503,30 @@ impl<'m> Owner<'m> {
                 let settled: Vec<Asin> = batch.asins.iter().chain(&culprits).copied().collect();
                 job.note_details(&settled, published, tokens, plan);
             }
-            Asked::Refused(reason) => {
-                let blames = plan.blames(&batch);
-                match job.round().refused(&batch, blames) {
-                    Verdict::Culprits(culprits) => {
-                        plan.note_refused(&culprits, batch.market, job.round_began());
-                        report_refused(&culprits);
-                        if !culprits.is_empty() {
-                            job.note_details(&culprits, 0, 0, plan);
-                        }
-                    }
-                    Verdict::AtFault => self.at_fault(reason, batch.asins),
+            Asked::ServerError(reason) => {
+                if job.note_failure(true, Instant::now()) >= SERVER_ERRORS {
+                    self.details_refused(index, batch, reason);
                 }
             }
+            Asked::Refused(reason) => self.details_refused(index, batch, reason),
             Asked::Denied(reason) => self.at_fault(reason, batch.asins),
-            Asked::NotNow => {}
+            Asked::NotNow => {
+                job.note_failure(false, Instant::now());
+            }
+        }
+    }
+
+    fn details_refused(&mut self, index: usize, batch: Batch, reason: String) {
+        let (job, plan) = (&mut self.jobs[index], &mut self.plan);
+        let blames = plan.blames(&batch);
+        match job.round().refused(&batch, blames) {
+            Verdict::Culprits(culprits) => {
+                plan.note_refused(&culprits, batch.market, job.round_began());
+                report_refused(&culprits);
+                // Also where the search has only begun: a step forward, and the next is asked without a pause.
+                job.note_details(&culprits, 0, 0, plan);
+            }
+            Verdict::AtFault => self.at_fault(reason, batch.asins),
         }
     }
 
@@ -487,13 +542,20 @@ impl<'m> Owner<'m> {
             }
             Step::Category(Request::BestSellers { market, category }, _) => {
                 let category = *category;
-                self.metered(cost, async { client.best_sellers(*market, category).await.map(|asins| Listed::Category(category, asins)) }).await
+                self.metered(cost, async {
+                    client.best_sellers(*market, category).await.map(|asins| Listed::Category(category, asins))
+                })
+                .await
             }
             Step::DealPage(Request::Deals { market, page }, _) => {
                 let page = *page;
                 let listed = move |deals: crate::keepa::response::Deals| {
                     let entries = deals.deals.len() + deals.unreadable;
-                    Listed::DealPage(DealPage { number: page, entries, asins: deals.deals.iter().map(|deal| deal.asin).collect() })
+                    Listed::DealPage(DealPage {
+                        number: page,
+                        entries,
+                        asins: deals.deals.iter().map(|deal| deal.asin).collect(),
+                    })
                 };
                 self.metered(cost, async { client.deals(*market, page).await.map(listed) }).await
             }
@@ -508,14 +570,23 @@ impl<'m> Owner<'m> {
             self.keepa_answered();
         }
         let at = self.steady.at(Instant::now());
-        let Some(index) = self.jobs.iter().position(|job| job.run().id == run_id) else { return };
+        let Some(index) = self.jobs.iter().position(|job| job.run().id == run_id) else {
+            return;
+        };
         let (job, plan, markets) = (&mut self.jobs[index], &mut self.plan, &self.means.config.markets);
         match (listed, failure) {
             (Ok((Listed::Roots(ids), tokens)), _) => job.note_roots(&ids, tokens),
             (Ok((Listed::Category(category, asins), tokens)), _) => job.note_category(category, &asins, markets, plan, tokens, at),
             (Ok((Listed::DealPage(page), tokens)), _) => job.note_deal_page(&page, markets, plan, tokens, at),
             (Err(_), Some(Failure::Refused(reason) | Failure::Denied(reason))) => job.fail(reason, plan, UnixMillis::now()),
-            (Err(_), _) => {}
+            (Err(_), Some(Failure::ServerError(reason))) => {
+                if job.note_failure(true, Instant::now()) >= SERVER_ERRORS {
+                    job.fail(reason, plan, UnixMillis::now());
+                }
+            }
+            (Err(_), _) => {
+                job.note_failure(false, Instant::now());
+            }
         }
     }
 
@@ -533,6 +604,7 @@ impl<'m> Owner<'m> {
             Some(Err(error)) => {
                 return match self.failed(&error) {
                     Failure::Again => Asked::NotNow,
+                    Failure::ServerError(reason) => Asked::ServerError(reason),
                     Failure::Refused(reason) => Asked::Refused(reason),
                     Failure::Denied(reason) => Asked::Denied(reason),
                 };
@@ -547,7 +619,7 @@ impl<'m> Owner<'m> {
         }
         let means = &mut self.means;
         let published = publish::publish_all(means.publisher, means.clock, products.found, origin, &means.ports.health, means.over).await;
-        tracing::info!(
+        tracing::debug!(
             source = origin.source,
             marketplace = %batch.market,
             asked = batch.asins.len(),
@@ -561,7 +633,11 @@ impl<'m> Owner<'m> {
             tracing::warn!(count = published.unconfirmed, "products were not confirmed in time and will be asked again");
             return Asked::NotNow;
         }
-        Asked::Published { seen, published: u64::try_from(published.confirmed).unwrap_or(u64::MAX), tokens }
+        Asked::Published {
+            seen,
+            published: u64::try_from(published.confirmed).unwrap_or(u64::MAX),
+            tokens,
+        }
     }
 
     /// Has a request's cost counted. `None` where the work was over before the answer came.
@@ -586,7 +662,6 @@ impl<'m> Owner<'m> {
 
     fn keepa_answered(&mut self) {
         self.pauses.reset();
-        self.server_errors = 0;
         self.waits = 0;
         if self.fault.is_none() {
             self.keepa = "up".to_owned();
@@ -600,11 +675,19 @@ impl<'m> Owner<'m> {
         match error {
             AskError::Wait { refill_in, endpoint } => {
                 // One wait until the tick is Keepa's rule; a storm of them calls for more.
-                let storm = if self.waits > 0 || refill_in.is_none() { self.pauses.next_delay() } else { Duration::ZERO };
+                let storm = if self.waits > 0 || refill_in.is_none() {
+                    self.pauses.next_delay()
+                } else {
+                    Duration::ZERO
+                };
                 self.waits = self.waits.saturating_add(1);
                 let wait = refill_in.unwrap_or(Duration::ZERO).max(storm);
                 self.bucket.block(wait, now);
-                tracing::info!(endpoint, wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "keepa has no tokens left");
+                tracing::info!(
+                    endpoint,
+                    wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                    "keepa has no tokens left"
+                );
                 Failure::Again
             }
             AskError::Retry { .. } => {
@@ -612,13 +695,8 @@ impl<'m> Owner<'m> {
                 Failure::Again
             }
             AskError::Failed { .. } => {
-                self.server_errors += 1;
                 self.pause(error.to_string(), now);
-                if self.server_errors < SERVER_ERRORS {
-                    return Failure::Again;
-                }
-                self.server_errors = 0;
-                Failure::Refused(error.to_string())
+                Failure::ServerError(error.to_string())
             }
             AskError::Refused { .. } => Failure::Refused(error.to_string()),
             AskError::PaymentRequired { .. } | AskError::NotFound { .. } => Failure::Denied(error.to_string()),
@@ -627,13 +705,21 @@ impl<'m> Owner<'m> {
 
     fn pause(&mut self, reason: String, now: Instant) {
         self.paused_until = Some(now + self.pauses.next_delay());
-        self.keepa_is_down(reason);
+        if self.pauses.attempts() >= DOWN_AFTER {
+            return self.keepa_is_down(reason);
+        }
+        // A single failure is everyday life.
+        self.keepa = reason.clone();
+        self.means.ports.health.set("keepa", Condition::Degraded { reason }, UnixMillis::now());
     }
 
     fn at_fault(&mut self, reason: String, others: Vec<Asin>) {
         let held = self.fault.take().map(|fault| fault.others).unwrap_or_default();
         let others = if held.is_empty() { others } else { held };
-        self.fault = Some(Fault { next_probe: Instant::now() + PROBE_EVERY, others });
+        self.fault = Some(Fault {
+            next_probe: Instant::now() + PROBE_EVERY,
+            others,
+        });
         self.keepa_is_down(reason);
     }
 
@@ -645,7 +731,12 @@ impl<'m> Owner<'m> {
 
 /// What became of a product request.
 enum Asked {
-    Published { seen: Seen, published: u64, tokens: i64 },
+    Published {
+        seen: Seen,
+        published: u64,
+        tokens: i64,
+    },
+    ServerError(String),
     Refused(String),
     Denied(String),
     /// It will be asked again.

@@ -123,11 +123,22 @@ impl Plan {
         if stored.is_none() {
             self.unsaved.insert(asin);
         }
-        let record = stored.unwrap_or_else(|| WatchedAsin { added_by: added_by.to_owned(), ..WatchedAsin::default() });
+        let record = stored.unwrap_or_else(|| WatchedAsin {
+            added_by: added_by.to_owned(),
+            ..WatchedAsin::default()
+        });
         let record = not_in_the_future(record, now);
         let rank = self.next_rank;
         self.next_rank += 1;
-        self.watched.insert(asin, Watched { record, rank, reserved: false, held: Held::Due });
+        self.watched.insert(
+            asin,
+            Watched {
+                record,
+                rank,
+                reserved: false,
+                held: Held::Due,
+            },
+        );
         self.file(asin);
     }
 
@@ -190,7 +201,9 @@ impl Plan {
 
     /// The job is done with this article, in whatever way.
     pub fn release(&mut self, asin: Asin) {
-        let Some(watched) = self.watched.get_mut(&asin).filter(|watched| watched.reserved) else { return };
+        let Some(watched) = self.watched.get_mut(&asin).filter(|watched| watched.reserved) else {
+            return;
+        };
         watched.reserved = false;
         self.unsaved.insert(asin);
         self.file(asin);
@@ -211,7 +224,10 @@ impl Plan {
             return Turn::Save(needed);
         }
         let most = usize::try_from(tokens / PRODUCT_COST).unwrap_or(0);
-        match self.round.next(most, |asin, market| self.wants_history(asin, market, now), |asin| self.refused.contains(&asin)) {
+        match self
+            .round
+            .next(most, |asin, market| self.wants_history(asin, market, now), |asin| self.refused.contains(&asin))
+        {
             Some(batch) => Turn::Ask(batch),
             None => self.waiting.first().map_or(Turn::Nothing, |(due, _)| Turn::Later(*due)),
         }
@@ -306,7 +322,11 @@ impl Plan {
             .or_else(|| self.watched.keys().next())
             .copied()?;
         self.last_probe = Some(asin);
-        Some(Batch { market, asins: vec![asin], history: false })
+        Some(Batch {
+            market,
+            asins: vec![asin],
+            history: false,
+        })
     }
 
     /// The probe was answered: the key is right.
@@ -383,7 +403,9 @@ impl Plan {
             if self.round.contains(asin) {
                 continue;
             }
-            let Some(watched) = self.watched.get_mut(&asin).filter(|watched| watched.held == Held::InRound) else { continue };
+            let Some(watched) = self.watched.get_mut(&asin).filter(|watched| watched.held == Held::InRound) else {
+                continue;
+            };
             watched.record.last_asked_at = watched.record.last_asked_at.max(Some(self.round_began));
             self.unsaved.insert(asin);
             self.file(asin);
@@ -404,7 +426,11 @@ impl Plan {
 
     /// How long a marketplace is left alone after so many misses in a row.
     fn pause_after(&self, misses: u32) -> i64 {
-        if misses == 0 { 0 } else { self.refresh_ms.saturating_mul(1_i64 << misses.min(40)).min(DAY_MS.max(self.refresh_ms)) }
+        if misses == 0 {
+            0
+        } else {
+            self.refresh_ms.saturating_mul(1_i64 << misses.min(40)).min(DAY_MS.max(self.refresh_ms))
+        }
     }
 
     fn next_after_misses(&self, asin: Asin) -> UnixMillis {
@@ -421,7 +447,12 @@ impl Plan {
     fn close_interrupted(&mut self, asin: Asin) -> bool {
         let Some(watched) = self.watched.get_mut(&asin) else { return false };
         let record = &mut watched.record;
-        let since = record.asked_at.values().copied().filter(|asked_at| Some(*asked_at) > record.last_asked_at).min();
+        let since = record
+            .asked_at
+            .values()
+            .copied()
+            .filter(|asked_at| Some(*asked_at) > record.last_asked_at)
+            .min();
         let Some(asked_at) = since else { return false };
         record.last_asked_at = Some(asked_at);
         self.unsaved.insert(asin);
@@ -440,7 +471,9 @@ impl Plan {
 
     /// Puts an article where it belongs by its record.
     fn file(&mut self, asin: Asin) {
-        let Some(watched) = self.watched.get_mut(&asin).filter(|watched| !watched.reserved) else { return };
+        let Some(watched) = self.watched.get_mut(&asin).filter(|watched| !watched.reserved) else {
+            return;
+        };
         match watched.record.last_asked_at {
             None => {
                 watched.held = Held::Due;
@@ -522,7 +555,11 @@ impl Share {
 
     /// Counts what a request may cost, while both have work.
     pub fn spent(&mut self, by_job: bool, tokens: i64) {
-        self.lead = if by_job { self.lead.saturating_sub(tokens) } else { self.lead.saturating_add(tokens) };
+        self.lead = if by_job {
+            self.lead.saturating_sub(tokens)
+        } else {
+            self.lead.saturating_add(tokens)
+        };
     }
 }
 
@@ -595,7 +632,15 @@ mod tests {
         answer_all(&mut plan, START);
         assert_eq!(plan.next(RICH, START.plus_millis(59_999)), Turn::Later(START.plus_millis(60_000)));
         plan.watch(asin(7), None, "watchlist", START.plus_millis(10));
-        plan.watch(asin(8), Some(WatchedAsin { last_asked_at: Some(UnixMillis(5)), ..WatchedAsin::default() }), "", START);
+        plan.watch(
+            asin(8),
+            Some(WatchedAsin {
+                last_asked_at: Some(UnixMillis(5)),
+                ..WatchedAsin::default()
+            }),
+            "",
+            START,
+        );
         let now = START.plus_millis(60_000);
         let mut order = Vec::new();
         while let Turn::Ask(batch) = plan.next(15, now) {
@@ -621,13 +666,20 @@ mod tests {
             restarted.watch(asin, Some(record), "", START.plus_millis(5_000));
         }
         let batches = answer_all(&mut restarted, START.plus_millis(5_000));
-        assert_eq!(batches.iter().map(|batch| batch.market).collect::<Vec<_>>(), [IT, ES, UK], "what was answered is not asked again");
+        assert_eq!(
+            batches.iter().map(|batch| batch.market).collect::<Vec<_>>(),
+            [IT, ES, UK],
+            "what was answered is not asked again"
+        );
         assert_eq!(restarted.next(RICH, START.plus_millis(5_001)), Turn::Later(START.plus_millis(65_000)));
     }
 
     #[test]
     fn a_restart_after_the_last_market_asks_nothing_again() {
-        let record = WatchedAsin { asked_at: [DE, FR].into_iter().map(|market| (market, START)).collect(), ..WatchedAsin::default() };
+        let record = WatchedAsin {
+            asked_at: [DE, FR].into_iter().map(|market| (market, START)).collect(),
+            ..WatchedAsin::default()
+        };
         let mut plan = Plan::new(vec![DE, FR], 60_000);
         plan.watch(asin(1), Some(record), "", START.plus_millis(1));
         assert_eq!(plan.next(RICH, START.plus_millis(1)), Turn::Later(START.plus_millis(60_000)));
@@ -640,7 +692,11 @@ mod tests {
         for minute in 0..3_000 {
             let now = START.plus_millis(minute * MINUTE_MS);
             while let Turn::Ask(batch) = plan.next(RICH, now) {
-                let missed = if batch.market == FR { batch.asins.iter().copied().collect() } else { BTreeSet::new() };
+                let missed = if batch.market == FR {
+                    batch.asins.iter().copied().collect()
+                } else {
+                    BTreeSet::new()
+                };
                 if batch.market == FR {
                     asked_fr.push(minute);
                 }
@@ -709,15 +765,26 @@ mod tests {
             }
         }
         let markets = |minute| [DE, FR, IT, ES, UK].map(|market| (minute, market, bad));
-        assert_eq!(reported, [markets(0), markets(2)].concat(), "in every market, and again after twice the refresh time");
-        assert!(sizes.iter().filter(|(minute, _)| *minute > 0).all(|(_, size)| [1, 19].contains(size)), "later it spoils no batch: {sizes:?}");
+        assert_eq!(
+            reported,
+            [markets(0), markets(2)].concat(),
+            "in every market, and again after twice the refresh time"
+        );
+        assert!(
+            sizes.iter().filter(|(minute, _)| *minute > 0).all(|(_, size)| [1, 19].contains(size)),
+            "later it spoils no batch: {sizes:?}"
+        );
     }
 
     #[test]
     fn a_clock_that_ran_ahead_keeps_nobody_from_being_asked() {
         let future = START.plus_millis(10 * DAY_MS);
         let mut plan = Plan::new(vec![DE], 60_000);
-        let record = WatchedAsin { last_asked_at: Some(future), asked_at: BTreeMap::from([(DE, future)]), ..WatchedAsin::default() };
+        let record = WatchedAsin {
+            last_asked_at: Some(future),
+            asked_at: BTreeMap::from([(DE, future)]),
+            ..WatchedAsin::default()
+        };
         plan.watch(asin(0), Some(record), "", START);
         assert!(matches!(plan.next(RICH, START.plus_millis(60_000)), Turn::Ask(_)));
     }
@@ -727,8 +794,15 @@ mod tests {
         let mut plan = plan_of(1);
         plan.reserve(&[asin(5), asin(0)], "category-scrape", START);
         let own = answer_all(&mut plan, START);
-        assert!(own.iter().all(|batch| batch.asins == [asin(0)]), "the watchlist's own articles are not the job's to keep");
-        let batch = Batch { market: DE, asins: vec![asin(5)], history: true };
+        assert!(
+            own.iter().all(|batch| batch.asins == [asin(0)]),
+            "the watchlist's own articles are not the job's to keep"
+        );
+        let batch = Batch {
+            market: DE,
+            asins: vec![asin(5)],
+            history: true,
+        };
         plan.note_answer(&batch, &Seen::default(), START);
         // The job ends early: the rest is the watchlist's.
         plan.release(asin(5));

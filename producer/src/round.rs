@@ -39,7 +39,10 @@ impl Round {
     #[must_use]
     pub fn new(asks: impl IntoIterator<Item = (Marketplace, Vec<Asin>)>) -> Self {
         let remaining = asks.into_iter().filter(|(_, asins)| !asins.is_empty());
-        Round { remaining: remaining.map(|(market, asins)| (market, asins.into())).collect(), split: None }
+        Round {
+            remaining: remaining.map(|(market, asins)| (market, asins.into())).collect(),
+            split: None,
+        }
     }
 
     /// Whether nothing is left.
@@ -51,7 +54,10 @@ impl Round {
     /// What is left, as it is stored.
     #[must_use]
     pub fn pending(&self) -> BTreeMap<Marketplace, Vec<Asin>> {
-        self.remaining.iter().map(|(market, asins)| (*market, asins.iter().copied().collect())).collect()
+        self.remaining
+            .iter()
+            .map(|(market, asins)| (*market, asins.iter().copied().collect()))
+            .collect()
     }
 
     /// Whether an article is left in any marketplace.
@@ -65,7 +71,11 @@ impl Round {
         if let Some((market, history, split)) = &self.split
             && let Some(asins) = split.next()
         {
-            return Some(Batch { market: *market, asins: asins.to_vec(), history: *history });
+            return Some(Batch {
+                market: *market,
+                asins: asins.to_vec(),
+                history: *history,
+            });
         }
         let (market, asins) = self.remaining.front()?;
         let first = *asins.front()?;
@@ -77,7 +87,11 @@ impl Round {
             let alike = |asin: &Asin| wants_history(*asin, *market) == history && !goes_alone(*asin);
             asins.iter().copied().filter(alike).take(most.clamp(1, limit)).collect()
         };
-        Some(Batch { market: *market, asins, history })
+        Some(Batch {
+            market: *market,
+            asins,
+            history,
+        })
     }
 
     /// Keepa answered the batch. Returns the ASINs that this answer proves to be refused: the other half of a split.
@@ -204,7 +218,9 @@ impl Split {
                 Verdict::Culprits(pair.and_then(|pair| self.take_apart(pair.second, pair.key_is_proven)).into_iter().collect())
             }
             Some(true) if pair.key_is_proven => {
-                let Some(Pair { first, second, .. }) = self.pairs.pop_front() else { return Verdict::AtFault };
+                let Some(Pair { first, second, .. }) = self.pairs.pop_front() else {
+                    return Verdict::AtFault;
+                };
                 let second = self.take_apart(second, true);
                 let first = self.take_apart(first, true);
                 Verdict::Culprits(first.into_iter().chain(second).collect())
@@ -219,7 +235,12 @@ impl Split {
             return refused.pop();
         }
         let second = refused.split_off(refused.len() / 2);
-        self.pairs.push_front(Pair { first: refused, second, first_refused: None, key_is_proven });
+        self.pairs.push_front(Pair {
+            first: refused,
+            second,
+            first_refused: None,
+            key_is_proven,
+        });
         None
     }
 }
@@ -301,7 +322,11 @@ mod tests {
 
     #[test]
     fn a_single_refused_asin_is_blamed_only_if_others_were_accepted() {
-        let batch = Batch { market: Marketplace::DE, asins: asins(1), history: false };
+        let batch = Batch {
+            market: Marketplace::DE,
+            asins: asins(1),
+            history: false,
+        };
         let mut round = Round::new([(Marketplace::DE, asins(1))]);
         assert_eq!(round.refused(&batch, false), Verdict::AtFault);
         assert!(!round.is_done(), "it is asked again");

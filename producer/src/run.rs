@@ -33,12 +33,21 @@ const BAD_LINES_SHOWN: usize = 20;
 pub async fn run(config: Config, ports: Ports, shutdown: CancellationToken) -> anyhow::Result<()> {
     report_bad_lines(&config);
     let client = Client::new(config.keepa_url.clone(), config.keepa_api_key.clone(), config.timeouts)?;
-    let waiting = Condition::Degraded { reason: "waiting to own the key".to_owned() };
+    let waiting = Condition::Degraded {
+        reason: "waiting to own the key".to_owned(),
+    };
     ports.health.set("keepa", waiting, UnixMillis::now());
     let accepted = Arc::new(Notify::new());
     let (owner, leases) = watch::channel(None);
-    let acceptors = Acceptors { catalog: Arc::clone(&ports.catalog), accepted: Arc::clone(&accepted), owner };
-    let limits = ConsumerLimits { batch_records: REQUESTS_AT_ONCE, ..ConsumerLimits::default() };
+    let acceptors = Acceptors {
+        catalog: Arc::clone(&ports.catalog),
+        accepted: Arc::clone(&accepted),
+        owner,
+    };
+    let limits = ConsumerLimits {
+        batch_records: REQUESTS_AT_ONCE,
+        ..ConsumerLimits::default()
+    };
     let accepting = ports.event_log.consume(GROUP, Topic::JobRequests, limits, acceptors, shutdown.clone());
     let accepting = async { accepting.await.context("job requests cannot be accepted") };
     let owning = own(&config, &ports, &client, &accepted, leases, &shutdown);
@@ -63,7 +72,16 @@ async fn own(
         if let Some(lease) = lease.filter(|_| !shutdown.is_cancelled()) {
             let stop = shutdown.child_token();
             let over = CancellationToken::new();
-            let means = Means { config, ports, client, publisher: &publisher, clock: &mut clock, accepted, stop: &stop, over: &over };
+            let means = Means {
+                config,
+                ports,
+                client,
+                publisher: &publisher,
+                clock: &mut clock,
+                accepted,
+                stop: &stop,
+                over: &over,
+            };
             let work = async {
                 Box::pin(Owner::new(means, Instant::now()).run()).await;
                 stop.cancel();
@@ -89,7 +107,9 @@ async fn own(
         if shutdown.is_cancelled() {
             return Ok(());
         }
-        let idle = Condition::Degraded { reason: "another producer owns the key".to_owned() };
+        let idle = Condition::Degraded {
+            reason: "another producer owns the key".to_owned(),
+        };
         ports.health.set("keepa", idle, UnixMillis::now());
         tokio::select! {
             changed = leases.changed() => if changed.is_err() {

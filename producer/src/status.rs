@@ -28,7 +28,12 @@ impl StatusBoard {
     /// # Errors
     /// As the catalog's; it is tried again a second later.
     pub(crate) async fn tend(&mut self, catalog: &dyn Catalog, status: ProducerStatus, now: Instant) -> Result<(), CatalogError> {
-        let is_news = self.written.as_ref().is_none_or(|written| ProducerStatus { at: written.at, ..status.clone() } != *written);
+        let is_news = self.written.as_ref().is_none_or(|written| {
+            ProducerStatus {
+                at: written.at,
+                ..status.clone()
+            } != *written
+        });
         if !is_news || self.due.is_some_and(|due| due > now) {
             return Ok(());
         }

@@ -75,7 +75,11 @@ pub fn read(path: &Path) -> Result<WatchlistFile, WatchlistError> {
     let bytes = std::fs::read(path).map_err(|source| WatchlistError::Unreadable { path: name(), source })?;
     let file = parse(&String::from_utf8_lossy(&bytes)).map_err(|columns| WatchlistError::NoColumn { path: name(), columns })?;
     if file.asins.is_empty() {
-        let first = file.bad_lines.first().map(|bad| format!("; line {} is {:?}", bad.number, bad.text)).unwrap_or_default();
+        let first = file
+            .bad_lines
+            .first()
+            .map(|bad| format!("; line {} is {:?}", bad.number, bad.text))
+            .unwrap_or_default();
         return Err(WatchlistError::Empty { path: name(), first });
     }
     Ok(file)
@@ -102,7 +106,10 @@ fn parse(text: &str) -> Result<WatchlistFile, Columns> {
         match text.parse::<Asin>() {
             Ok(asin) if seen.insert(asin) => file.asins.push(asin),
             Ok(_) => {}
-            Err(_) => file.bad_lines.push(BadLine { number, text: text.chars().take(40).collect() }),
+            Err(_) => file.bad_lines.push(BadLine {
+                number,
+                text: text.chars().take(40).collect(),
+            }),
         }
     }
     Ok(file)
@@ -129,7 +136,11 @@ impl Table {
         }
         let is_table = cells.len() > 1 && !without_comment(header).contains(char::is_whitespace);
         let is_data = cells.first().is_some_and(|cell| cell.parse::<Asin>().is_ok());
-        if is_table && !is_data { Err(cells.join(", ").chars().take(200).collect()) } else { Ok(None) }
+        if is_table && !is_data {
+            Err(cells.join(", ").chars().take(200).collect())
+        } else {
+            Ok(None)
+        }
     }
 
     fn cell(&self, line: &str) -> String {
@@ -188,7 +199,13 @@ impl WatchlistStore {
 
     async fn list(&mut self, catalog: &dyn Catalog) -> Result<BTreeMap<Asin, WatchedAsin>, CatalogError> {
         let mut stored = BTreeMap::new();
-        let mut query = StateQuery { group: None, status: None, ascending: true, limit: PAGE, cursor: None };
+        let mut query = StateQuery {
+            group: None,
+            status: None,
+            ascending: true,
+            limit: PAGE,
+            cursor: None,
+        };
         loop {
             let page = catalog.list_states(StateKind::Watchlist, &query).await?;
             for item in page.items {
@@ -256,7 +273,9 @@ impl WatchlistStore {
                 return Ok(());
             }
         }
-        Err(CatalogError::Unavailable { reason: refused.unwrap_or_else(|| "somebody else keeps writing the watchlist".to_owned()) })
+        Err(CatalogError::Unavailable {
+            reason: refused.unwrap_or_else(|| "somebody else keeps writing the watchlist".to_owned()),
+        })
     }
 
     /// Reads records that somebody else wrote and keeps the newer of each fact.
@@ -299,7 +318,10 @@ mod tests {
 
     fn parsed(text: &str) -> (Vec<String>, Vec<usize>) {
         let file = parse(text).unwrap();
-        (file.asins.iter().map(ToString::to_string).collect(), file.bad_lines.iter().map(|bad| bad.number).collect())
+        (
+            file.asins.iter().map(ToString::to_string).collect(),
+            file.bad_lines.iter().map(|bad| bad.number).collect(),
+        )
     }
 
     fn asins(list: &[&str]) -> Vec<String> {

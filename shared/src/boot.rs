@@ -1,6 +1,7 @@
 //! How every binary starts: arguments, settings, `--check`, telemetry, signals.
 
 use std::future::Future;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct Program {
     pub version: &'static str,
     /// The variables it reads, one line each: name, default, meaning.
     pub variables: &'static str,
+    /// What it notes of itself on the health board: as a process of its own it is not ready while one of these is down.
+    pub components: &'static [&'static str],
 }
 
 /// What the command line asks for.
@@ -47,14 +50,14 @@ pub fn parse_arguments(program: &Program, arguments: impl Iterator<Item = String
         match argument.as_str() {
             "--check" => command = Command::Check,
             "--version" | "-V" => {
-                println!("{} {}", program.name, program.version);
+                show(&format!("{} {}", program.name, program.version));
                 return Err(ExitCode::SUCCESS);
             }
             "--help" | "-h" => {
-                println!(
+                show(&format!(
                     "{} {}\n{}\n\nUsage: {} [--check | --help | --version]\n\n  --check    show the effective settings, secrets masked, and whether each outside system answers\n\nSettings come from the environment:\n{}",
                     program.name, program.version, program.about, program.name, program.variables
-                );
+                ));
                 return Err(ExitCode::SUCCESS);
             }
             unknown => {
@@ -66,10 +69,15 @@ pub fn parse_arguments(program: &Program, arguments: impl Iterator<Item = String
     Ok(command)
 }
 
+/// Prints a line; a reader that has seen enough (`| head`) is no fault.
+fn show(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Prints the effective settings, one per line.
 pub fn print_settings(environment: &Environment) {
     for (name, value) in environment.effective() {
-        println!("{name:<28} {value}");
+        show(&format!("{name:<28} {value}"));
     }
 }
 
@@ -79,6 +87,9 @@ pub fn report_mistakes(error: &ConfigError) -> ExitCode {
     eprint!("{error}");
     ExitCode::from(2)
 }
+
+/// The HTTP library logs each start and stop of a server twice.
+const LOG_FILTER: &str = "info,poem=warn";
 
 /// How long a standalone service may drain after the first signal.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -125,12 +136,28 @@ pub fn service<C, Fut>(program: Program, read: impl FnOnce(&Environment) -> C, r
 where
     Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
+    service_that_asks(program, read, async |_: &C| Vec::new(), run)
+}
+
+/// An outside system's name and whether it answers, or why not.
+pub type Answered = (&'static str, Result<(), String>);
+
+/// As [`service`], for one that needs further outside systems: `ask` says for `--check` whether they answer.
+pub fn service_that_asks<C, Fut>(
+    program: Program,
+    read: impl FnOnce(&Environment) -> C,
+    ask: impl AsyncFnOnce(&C) -> Vec<Answered>,
+    run: impl FnOnce(C, Ports, CancellationToken) -> Fut,
+) -> ExitCode
+where
+    Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
     let command = match parse_arguments(&program, std::env::args().skip(1)) {
         Ok(command) => command,
         Err(code) => return code,
     };
     let environment = Environment::from_process();
-    let telemetry_config = telemetry::TelemetryConfig::read(&environment, program.name, "info");
+    let telemetry_config = telemetry::TelemetryConfig::read(&environment, program.name, LOG_FILTER);
     let config = read(&environment);
     let surroundings = Surroundings::read(&environment);
     let (surroundings, config) = match environment.finish(()) {
@@ -139,7 +166,7 @@ where
     };
     if command == Command::Check {
         print_settings(&environment);
-        return runtime::serve(|_shutdown| async move { check(&surroundings.connect(program.name)?).await });
+        return runtime::serve(|_shutdown| async move { check(&surroundings.connect(program.name)?, ask(&config).await).await });
     }
     let _telemetry = match telemetry::init(&telemetry_config) {
         Ok(telemetry) => telemetry,
@@ -152,10 +179,8 @@ where
         let ports = surroundings.connect(program.name)?;
         let mut tasks = Tasks::new(shutdown.clone());
         if let Some(listen) = surroundings.metrics_listen {
-            tasks.spawn(
-                "probes",
-                probes::serve(listen, ports.health.clone(), &["event_log", "catalog"], shutdown.clone()),
-            );
+            let needed: Vec<&'static str> = ["event_log", "catalog"].into_iter().chain(program.components.iter().copied()).collect();
+            tasks.spawn("probes", probes::serve(listen, ports.health.clone(), needed, shutdown.clone()));
         }
         let (watched, ended) = (ports.clone(), shutdown.clone());
         tasks.spawn("watch", async move {
@@ -169,16 +194,16 @@ where
 }
 
 /// Prints a line per outside system.
-async fn check(ports: &Ports) -> anyhow::Result<()> {
+async fn check(ports: &Ports, others: Vec<Answered>) -> anyhow::Result<()> {
     let event_log = ports.event_log.check().await.map_err(|error| error.to_string());
     let catalog = ports.catalog.check().await.map_err(|error| error.to_string());
     let mut all_well = true;
-    for (name, result) in [("event log", event_log), ("catalog", catalog)] {
+    for (name, result) in [("event log", event_log), ("catalog", catalog)].into_iter().chain(others) {
         match result {
-            Ok(()) => println!("ok   {name}"),
+            Ok(()) => show(&format!("ok   {name}")),
             Err(reason) => {
                 all_well = false;
-                println!("FAIL {name}: {reason}");
+                show(&format!("FAIL {name}: {reason}"));
             }
         }
     }
@@ -198,6 +223,7 @@ mod tests {
         about: "A demo.",
         version: "1.0.0",
         variables: "",
+        components: &[],
     };
 
     #[test]

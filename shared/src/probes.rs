@@ -55,12 +55,12 @@ fn metrics() -> Response {
 ///
 /// # Errors
 /// If the address cannot be bound.
-pub async fn serve(listen: SocketAddr, health: Health, components: &[&'static str], shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve(listen: SocketAddr, health: Health, components: Vec<&'static str>, shutdown: CancellationToken) -> anyhow::Result<()> {
     let acceptor = TcpListener::bind(listen)
         .into_acceptor()
         .await
         .map_err(|error| anyhow::anyhow!("METRICS_LISTEN: {listen} cannot be bound: {error}"))?;
-    if let Some(address) = acceptor.local_addr().first() {
+    if let Some(address) = acceptor.local_addr().first().and_then(|address| address.as_socket_addr()) {
         tracing::info!(%address, "probes and metrics are served");
     }
     let routes = Route::new()

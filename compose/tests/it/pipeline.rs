@@ -10,6 +10,7 @@ async fn with_nothing_configured_simulated_opportunities_appear_and_the_referenc
     let system = System::start(data.path(), &[]).await;
     assert!(system.banner.contains("simulated data"), "{}", system.banner);
     let reference = system
+        .api
         .eventually("/opportunities?asin=B0D1XD1ZV3&active=true", "the reference case", |page| {
             page["items"].as_array().filter(|items| !items.is_empty()).cloned()
         })
@@ -26,16 +27,18 @@ async fn with_nothing_configured_simulated_opportunities_appear_and_the_referenc
     ] {
         assert_eq!(shown[field].to_string(), expected, "{field}");
     }
-    let product = system.get("/products/B0D1XD1ZV3").await;
+    let product = system.api.get("/products/B0D1XD1ZV3").await;
     assert_eq!(product["current_prices"]["DE"]["amount"].to_string(), "49.99");
     let stats = system
+        .api
         .eventually("/stats", "the feed is counted", |stats| {
             (stats["feed"]["records_total"].as_u64() > Some(0)).then(|| stats.clone())
         })
         .await;
     assert_eq!(stats["simulated"], json!(true));
-    assert_eq!(system.get("/health").await["status"], json!("up"));
+    assert_eq!(system.api.get("/health").await["status"], json!("up"));
     system
+        .api
         .eventually("/runs", "the scheduler's first jobs", |page| {
             page["items"].as_array().filter(|runs| !runs.is_empty()).cloned()
         })

@@ -35,12 +35,12 @@ async fn after_kills_at_any_moment_nothing_is_missing_and_nothing_is_there_twice
         system.kill().await;
     }
     let system = System::start(data.path(), &inputs.variables()).await;
-    converges(&system, &double).await;
+    converges(&system.api, &double).await;
 
-    let runs = system.get_all("/runs").await;
+    let runs = system.api.get_all("/runs").await;
     let ids: BTreeSet<&str> = runs.iter().filter_map(|run| run["id"].as_str()).collect();
     assert_eq!(ids.len(), runs.len(), "a run is listed twice");
-    let products = system.get_all("/products").await;
+    let products = system.api.get_all("/products").await;
     let asins: BTreeSet<&str> = products.iter().filter_map(|product| product["asin"].as_str()).collect();
     assert_eq!(asins.len(), products.len(), "a product is listed twice");
 
@@ -52,7 +52,7 @@ async fn after_kills_at_any_moment_nothing_is_missing_and_nothing_is_there_twice
 async fn check_alerts(system: &System) {
     let settings = EventLogSettings::read(&Environment::default());
     let log = settings.connect(system.brokers.clone(), true, "restart-test");
-    let opportunities = system.get_all("/opportunities?active=true").await;
+    let opportunities = system.api.get_all("/opportunities?active=true").await;
     let wanted: BTreeSet<String> = opportunities
         .iter()
         .filter_map(|opportunity| opportunity["id"].as_str().map(str::to_owned))

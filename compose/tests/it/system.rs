@@ -15,12 +15,19 @@ const DEADLINE: Duration = Duration::from_secs(90);
 /// A running product; killed when dropped.
 pub struct System {
     child: Child,
-    /// `http://127.0.0.1:port`
-    pub api: String,
+    /// How it is asked.
+    pub api: Api,
     /// `127.0.0.1:port` of the event log.
     pub brokers: String,
     /// All it printed to standard output before it was ready.
     pub banner: String,
+}
+
+/// The API of a running product.
+#[derive(Clone)]
+pub struct Api {
+    /// `http://127.0.0.1:port`
+    pub url: String,
     http: reqwest::Client,
 }
 
@@ -58,12 +65,36 @@ impl System {
             panic!("the product ended before it was ready; it printed:\n{banner}");
         };
         tokio::time::timeout(DEADLINE, read).await.expect("the product is ready before the deadline");
-        let api = found["dashboard"].trim_end_matches('/').to_owned();
         System {
             child,
-            api,
+            api: Api::at(found["dashboard"].trim_end_matches('/')),
             brokers: found["event log"].clone(),
             banner,
+        }
+    }
+
+    /// kill -9.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("the process is ours");
+    }
+
+    /// SIGTERM, and the exit code that follows.
+    pub async fn terminate(mut self) -> Option<i32> {
+        let pid = self.child.id().expect("running").to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("kill is there");
+        assert!(sent.success());
+        let ended = tokio::time::timeout(Duration::from_secs(10), self.child.wait())
+            .await
+            .expect("it ends within its deadline");
+        ended.expect("waited for").code()
+    }
+}
+
+impl Api {
+    /// The API at `http://127.0.0.1:port`.
+    pub fn at(url: &str) -> Api {
+        Api {
+            url: url.to_owned(),
             http: reqwest::Client::new(),
         }
     }
@@ -72,7 +103,7 @@ impl System {
     pub async fn try_get(&self, path: &str) -> Option<(u16, Value)> {
         let response = self
             .http
-            .get(format!("{}{path}", self.api))
+            .get(format!("{}{path}", self.url))
             .timeout(Duration::from_secs(10))
             .send()
             .await
@@ -90,15 +121,23 @@ impl System {
 
     /// All items of a list, over all its pages.
     pub async fn get_all(&self, path: &str) -> Vec<Value> {
+        self.try_get_all(path).await.unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// All items of a list, over all its pages, or what was answered instead.
+    pub async fn try_get_all(&self, path: &str) -> Result<Vec<Value>, String> {
         let mut items = Vec::new();
         let mut cursor = String::new();
         loop {
             let separator = if path.contains('?') { '&' } else { '?' };
-            let page = self.get(&format!("{path}{separator}limit=500{cursor}")).await;
+            let page = match self.try_get(&format!("{path}{separator}limit=500{cursor}")).await {
+                Some((200, page)) => page,
+                other => return Err(format!("{path}: {other:?}")),
+            };
             items.extend(page["items"].as_array().expect("a list").iter().cloned());
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
-                None => return items,
+                None => return Ok(items),
             }
         }
     }
@@ -119,21 +158,5 @@ impl System {
         };
         let found = tokio::time::timeout(DEADLINE, search).await;
         found.unwrap_or_else(|_| panic!("{what}: not before the deadline; last answer of {path}: {}", last.unwrap_or_default()))
-    }
-
-    /// kill -9.
-    pub async fn kill(mut self) {
-        self.child.kill().await.expect("the process is ours");
-    }
-
-    /// SIGTERM, and the exit code that follows.
-    pub async fn terminate(mut self) -> Option<i32> {
-        let pid = self.child.id().expect("running").to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("kill is there");
-        assert!(sent.success());
-        let ended = tokio::time::timeout(Duration::from_secs(10), self.child.wait())
-            .await
-            .expect("it ends within its deadline");
-        ended.expect("waited for").code()
     }
 }

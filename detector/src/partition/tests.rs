@@ -314,7 +314,7 @@ async_test! {
             assert_eq!(ids.len(), number + 1, "{faults:?}");
         }
         let health = bench.health.snapshot();
-        assert_eq!(health["catalog"].condition, shared::health::Condition::Up);
+        assert_eq!(health["detector"].condition, shared::health::Condition::Up);
     }
 
     async fn an_opportunity_that_is_refused_stops_nothing_and_tells_nothing(bench) {

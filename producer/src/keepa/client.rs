@@ -86,7 +86,10 @@ pub struct Timeouts {
 impl Default for Timeouts {
     /// Those of Keepa's own client: 30 s and 120 s.
     fn default() -> Self {
-        Timeouts { connect: Duration::from_secs(30), read: Duration::from_secs(120) }
+        Timeouts {
+            connect: Duration::from_secs(30),
+            read: Duration::from_secs(120),
+        }
     }
 }
 
@@ -220,10 +223,18 @@ impl Client {
             return Answer {
                 meter: None,
                 tokens_consumed: Some(0),
-                result: Err(AskError::Refused { endpoint: "product", kind: "tooManyProducts".to_owned(), message }),
+                result: Err(AskError::Refused {
+                    endpoint: "product",
+                    kind: "tooManyProducts".to_owned(),
+                    message,
+                }),
             };
         }
-        let request = Request::Products { market, asins: asins.clone(), history };
+        let request = Request::Products {
+            market,
+            asins: asins.clone(),
+            history,
+        };
         self.ask(request, move |envelope| response::products(envelope, market, &asins)).await
     }
 
@@ -246,7 +257,10 @@ impl Client {
     /// `/search` for products.
     pub async fn search_products(&self, market: Marketplace, term: &str) -> Answer<Products> {
         let term = term.to_owned();
-        self.ask(Request::SearchProducts { market, term }, move |envelope| response::products(envelope, market, &[])).await
+        self.ask(Request::SearchProducts { market, term }, move |envelope| {
+            response::products(envelope, market, &[])
+        })
+        .await
     }
 
     /// `/query`, the product finder.
@@ -295,7 +309,10 @@ impl Client {
         let answer = answer.unwrap_or_else(|_panicked_or_stopped| Answer {
             meter: None,
             tokens_consumed: None,
-            result: Err(AskError::Retry { endpoint, reason: "reading the answer was broken off".to_owned() }),
+            result: Err(AskError::Retry {
+                endpoint,
+                reason: "reading the answer was broken off".to_owned(),
+            }),
         });
         if let Some(meter) = &answer.meter {
             metrics::TOKENS_LEFT.set(meter.tokens_left);
@@ -324,7 +341,10 @@ impl Client {
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             bytes.extend_from_slice(&chunk);
             if bytes.len() > MAX_BODY_BYTES {
-                return Ok(Arrived { status, body: Err(BodyError::TooLarge { limit: MAX_BODY_BYTES }) });
+                return Ok(Arrived {
+                    status,
+                    body: Err(BodyError::TooLarge { limit: MAX_BODY_BYTES }),
+                });
             }
         }
         let decoded = tokio::task::spawn_blocking(move || response::decode_body(bytes, MAX_BODY_BYTES)).await;
@@ -335,14 +355,22 @@ impl Client {
 
 /// Reads the envelope, then the status, then the payload. Pure.
 fn judge<T>(endpoint: &'static str, arrived: Arrived, key: &Secret, read: impl FnOnce(&Envelope<'_>) -> T) -> Answer<T> {
-    let unknown = |result| Answer { meter: None, tokens_consumed: None, result: Err(result) };
+    let unknown = |result| Answer {
+        meter: None,
+        tokens_consumed: None,
+        result: Err(result),
+    };
     let status = arrived.status;
     let text = match arrived.body {
         Ok(text) => text,
         // The same request would bring the same: it has to become smaller.
         Err(error @ BodyError::TooLarge { .. }) => {
             let kind = "answerTooLarge".to_owned();
-            return unknown(AskError::Refused { endpoint, kind, message: error.to_string() });
+            return unknown(AskError::Refused {
+                endpoint,
+                kind,
+                message: error.to_string(),
+            });
         }
         Err(error @ BodyError::Gzip(_)) => {
             let reason = format!("status {status}: {error}");
@@ -358,7 +386,11 @@ fn judge<T>(endpoint: &'static str, arrived: Arrived, key: &Secret, read: impl F
     let outcome = classify(status, body);
     let said = envelope.as_ref().and_then(|envelope| envelope.error.clone()).unwrap_or_default();
     let message = redact(&said.text(), key);
-    let kind = if said.kind.is_empty() { format!("status {status}") } else { redact(&said.kind, key) };
+    let kind = if said.kind.is_empty() {
+        format!("status {status}")
+    } else {
+        redact(&said.kind, key)
+    };
     let meter = envelope.as_ref().and_then(|envelope| envelope.meter);
     let result = match outcome {
         Outcome::Use => {
@@ -366,24 +398,37 @@ fn judge<T>(endpoint: &'static str, arrived: Arrived, key: &Secret, read: impl F
             warn_of_partial_failure(endpoint, envelope.error.as_ref(), &kind, &message);
             Ok(read(envelope))
         }
-        Outcome::Wait => Err(AskError::Wait { endpoint, refill_in: meter.map(|meter| meter.refill_in) }),
+        Outcome::Wait => Err(AskError::Wait {
+            endpoint,
+            refill_in: meter.map(|meter| meter.refill_in),
+        }),
         Outcome::Refused => Err(AskError::Refused { endpoint, kind, message }),
         Outcome::PaymentRequired => Err(AskError::PaymentRequired { endpoint, message }),
         Outcome::NotFound => Err(AskError::NotFound { endpoint }),
-        Outcome::Failed => Err(AskError::Failed { endpoint, message: format!("status {status} {message}").trim_end().to_owned() }),
+        Outcome::Failed => Err(AskError::Failed {
+            endpoint,
+            message: format!("status {status} {message}").trim_end().to_owned(),
+        }),
         Outcome::Retry => {
             let what = match body {
                 Body::Envelope(_) => message,
                 Body::Html => "a page instead of an answer".to_owned(),
                 Body::Other => format!("{} bytes that are no answer", text.len()),
             };
-            Err(AskError::Retry { endpoint, reason: format!("status {status}: {what}") })
+            Err(AskError::Retry {
+                endpoint,
+                reason: format!("status {status}: {what}"),
+            })
         }
     };
     let consumed = envelope.as_ref().and_then(|envelope| envelope.tokens_consumed);
     // What Keepa refused or could not pay for is not charged; a page from somewhere on the way says nothing.
     let is_free = matches!(outcome, Outcome::Wait | Outcome::Refused | Outcome::PaymentRequired | Outcome::NotFound);
-    Answer { meter, tokens_consumed: consumed.or(is_free.then_some(0)), result }
+    Answer {
+        meter,
+        tokens_consumed: consumed.or(is_free.then_some(0)),
+        result,
+    }
 }
 
 fn warn_of_partial_failure(endpoint: &str, error: Option<&KeepaError>, kind: &str, message: &str) {
@@ -436,7 +481,10 @@ mod tests {
     }
 
     fn judged(status: u16, body: &str) -> Answer<bool> {
-        let arrived = Arrived { status, body: Ok(body.to_owned()) };
+        let arrived = Arrived {
+            status,
+            body: Ok(body.to_owned()),
+        };
         judge("product", arrived, &secret(), |envelope| envelope.has_payload())
     }
 
@@ -493,9 +541,18 @@ mod tests {
     fn a_429_tells_when_the_next_tick_is_and_what_is_left() {
         let answer = judged(429, r#"{"timestamp":1,"tokensLeft":-12,"refillIn":41000,"refillRate":5,"tokensConsumed":0}"#);
         assert_eq!(answer.meter.map(|meter| meter.tokens_left), Some(-12));
-        let expected = AskError::Wait { endpoint: "product", refill_in: Some(Duration::from_secs(41)) };
+        let expected = AskError::Wait {
+            endpoint: "product",
+            refill_in: Some(Duration::from_secs(41)),
+        };
         assert_eq!(answer.result, Err(expected));
-        assert_eq!(judged(429, "busy").result, Err(AskError::Wait { endpoint: "product", refill_in: None }));
+        assert_eq!(
+            judged(429, "busy").result,
+            Err(AskError::Wait {
+                endpoint: "product",
+                refill_in: None
+            })
+        );
     }
 
     #[test]
@@ -504,15 +561,23 @@ mod tests {
         let answer = judged(400, body);
         assert_eq!(answer.meter, None, "zeros are no reading");
         assert_eq!(answer.tokens_consumed, Some(0));
-        let Err(AskError::Refused { kind, message, .. }) = answer.result else { panic!("refused") };
+        let Err(AskError::Refused { kind, message, .. }) = answer.result else {
+            panic!("refused")
+        };
         assert_eq!((kind.as_str(), message.as_str()), ("invalidParameter", r#"bad [{"type":"domain"}]"#));
     }
 
     #[test]
     fn an_answer_that_is_too_large_has_to_be_asked_in_parts() {
-        let arrived = Arrived { status: 200, body: Err(BodyError::TooLarge { limit: 5 }) };
+        let arrived = Arrived {
+            status: 200,
+            body: Err(BodyError::TooLarge { limit: 5 }),
+        };
         assert!(matches!(judge("product", arrived, &secret(), |_| ()).result, Err(AskError::Refused { .. })));
-        let arrived = Arrived { status: 200, body: Err(BodyError::Gzip("cut".into())) };
+        let arrived = Arrived {
+            status: 200,
+            body: Err(BodyError::Gzip("cut".into())),
+        };
         assert!(matches!(judge("product", arrived, &secret(), |_| ()).result, Err(AskError::Retry { .. })));
     }
 
@@ -545,7 +610,13 @@ mod tests {
     async fn more_products_than_keepa_takes_are_refused_without_asking() {
         let client = Client::new(Url::parse("http://127.0.0.1:1").unwrap(), secret(), Timeouts::default()).unwrap();
         let asins: Vec<Asin> = (0..21).map(|number| format!("B{number:09}").parse().unwrap()).collect();
-        assert!(matches!(client.products(Marketplace::DE, &asins, true).await.result, Err(AskError::Refused { .. })));
-        assert!(matches!(client.products(Marketplace::DE, &[], false).await.result, Err(AskError::Refused { .. })));
+        assert!(matches!(
+            client.products(Marketplace::DE, &asins, true).await.result,
+            Err(AskError::Refused { .. })
+        ));
+        assert!(matches!(
+            client.products(Marketplace::DE, &[], false).await.result,
+            Err(AskError::Refused { .. })
+        ));
     }
 }

@@ -63,7 +63,12 @@ pub fn decode(body: &[u8]) -> Result<Notification, InvalidNotification> {
         notified_marketplace: Marketplace::from_keepa_id(fields.notification_domain_id.unwrap_or(fields.domain_id))?,
         created_at: KeepaMinutes(fields.create_date),
         price_type: fields.csv_type,
-        current: fields.current_prices.unwrap_or_default().into_iter().map(|price| (price >= 0).then_some(price)).collect(),
+        current: fields
+            .current_prices
+            .unwrap_or_default()
+            .into_iter()
+            .map(|price| (price >= 0).then_some(price))
+            .collect(),
         is_drop: fields.is_drop,
         meta_data: fields.meta_data,
     })

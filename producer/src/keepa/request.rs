@@ -182,14 +182,27 @@ mod tests {
     use super::*;
 
     fn written(request: &Request) -> String {
-        request.parameters().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+        request
+            .parameters()
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+            .join("&")
     }
 
     #[test]
     fn a_product_costs_three_tokens_and_history_costs_no_more() {
         let asins: Vec<Asin> = vec!["B0D1XD1ZV3".parse().unwrap(), "0441013597".parse().unwrap()];
-        let plain = Request::Products { market: Marketplace::IT, asins: asins.clone(), history: false };
-        let history = Request::Products { market: Marketplace::IT, asins, history: true };
+        let plain = Request::Products {
+            market: Marketplace::IT,
+            asins: asins.clone(),
+            history: false,
+        };
+        let history = Request::Products {
+            market: Marketplace::IT,
+            asins,
+            history: true,
+        };
         assert_eq!((plain.cost(), history.cost()), (6, 6));
         assert_eq!(written(&plain), "domain=8&asin=B0D1XD1ZV3,0441013597&stats=90&buybox=1&history=0");
         assert_eq!(written(&history), "domain=8&asin=B0D1XD1ZV3,0441013597&stats=90&buybox=1&history=1&days=400");
@@ -204,10 +217,33 @@ mod tests {
             (Request::SearchCategories { market, term: "garden".into() }, "search", 1),
             (Request::SearchProducts { market, term: "garden".into() }, "search", 40),
             (Request::Query { market, selection: json!({}) }, "query", 11),
-            (Request::Query { market, selection: json!({"perPage": 1000}) }, "query", 21),
+            (
+                Request::Query {
+                    market,
+                    selection: json!({"perPage": 1000}),
+                },
+                "query",
+                21,
+            ),
             (Request::Deals { market, page: 0 }, "deal", 5),
-            (Request::Sellers { market, ids: vec!["A".into(), "B".into()], storefront: false }, "seller", 2),
-            (Request::Sellers { market, ids: vec!["A".into()], storefront: true }, "seller", 10),
+            (
+                Request::Sellers {
+                    market,
+                    ids: vec!["A".into(), "B".into()],
+                    storefront: false,
+                },
+                "seller",
+                2,
+            ),
+            (
+                Request::Sellers {
+                    market,
+                    ids: vec!["A".into()],
+                    storefront: true,
+                },
+                "seller",
+                10,
+            ),
             (Request::Token, "token", 0),
         ] {
             assert_eq!((request.endpoint(), request.cost()), (endpoint, cost), "{request:?}");
@@ -216,7 +252,13 @@ mod tests {
 
     #[test]
     fn a_deal_selection_has_exactly_one_price_type_and_names_the_domain_itself() {
-        let [(name, selection)] = Request::Deals { market: Marketplace::UK, page: 2 }.parameters().try_into().unwrap();
+        let [(name, selection)] = Request::Deals {
+            market: Marketplace::UK,
+            page: 2,
+        }
+        .parameters()
+        .try_into()
+        .unwrap();
         let selection: Value = serde_json::from_str(&selection).unwrap();
         assert_eq!(name, "selection");
         assert_eq!((selection["domainId"].as_i64(), selection["page"].as_i64()), (Some(2), Some(2)));

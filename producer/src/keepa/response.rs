@@ -74,8 +74,15 @@ impl KeepaError {
     /// Message and details on one line, cut to what a log line bears.
     #[must_use]
     pub fn text(&self) -> String {
-        let text = if self.details.is_empty() { self.message.clone() } else { format!("{} {}", self.message, self.details) };
-        text.chars().map(|character| if character.is_control() { ' ' } else { character }).take(MAX_MESSAGE_CHARS).collect()
+        let text = if self.details.is_empty() {
+            self.message.clone()
+        } else {
+            format!("{} {}", self.message, self.details)
+        };
+        text.chars()
+            .map(|character| if character.is_control() { ' ' } else { character })
+            .take(MAX_MESSAGE_CHARS)
+            .collect()
     }
 }
 
@@ -185,7 +192,11 @@ fn meter(fields: &Fields<'_>) -> Option<Meter> {
         tokens_left: fields.tokens_left.and_then(whole)?,
         refill_in: Duration::from_millis(refill_in.unsigned_abs()),
         refill_rate,
-        flow_reduction_milli: fields.token_flow_reduction.and_then(|reduction| whole((reduction * 1_000.0).ceil())).unwrap_or(0).max(0),
+        flow_reduction_milli: fields
+            .token_flow_reduction
+            .and_then(|reduction| whole((reduction * 1_000.0).ceil()))
+            .unwrap_or(0)
+            .max(0),
     })
 }
 
@@ -451,9 +462,17 @@ fn deal(object: &RawValue) -> Option<Deal> {
     Some(Deal {
         asin: fields.asin?,
         title: fields.title,
-        image: fields.image.and_then(|codes| String::from_utf8(codes).ok()).filter(|name| name.is_ascii() && !name.is_empty()),
+        image: fields
+            .image
+            .and_then(|codes| String::from_utf8(codes).ok())
+            .filter(|name| name.is_ascii() && !name.is_empty()),
         root_category: fields.root_cat.filter(|id| *id != UNKNOWN_ROOT && *id != 0),
-        current: fields.current.unwrap_or_default().into_iter().map(|price| (price >= 0).then_some(price)).collect(),
+        current: fields
+            .current
+            .unwrap_or_default()
+            .into_iter()
+            .map(|price| (price >= 0).then_some(price))
+            .collect(),
     })
 }
 
@@ -484,7 +503,11 @@ pub fn sellers(envelope: &Envelope<'_>) -> Vec<Seller> {
         .into_iter()
         .filter_map(|(id, object)| {
             let fields: Fields<'_> = serde_json::from_str(object.get()).ok()?;
-            Some(Seller { id, name: fields.seller_name, asins: fields.asin_list.map(asins_of).unwrap_or_default() })
+            Some(Seller {
+                id,
+                name: fields.seller_name,
+                asins: fields.asin_list.map(asins_of).unwrap_or_default(),
+            })
         })
         .collect()
 }
@@ -579,7 +602,10 @@ mod tests {
     #[test]
     fn best_sellers_are_read_from_either_place() {
         for (body, expected) in [
-            (r#"{"timestamp":1,"bestSellersList":{"asinList":["B0D1XD1ZV3",null,"x","B0D1XD1ZV3","0441013597"]}}"#, 2),
+            (
+                r#"{"timestamp":1,"bestSellersList":{"asinList":["B0D1XD1ZV3",null,"x","B0D1XD1ZV3","0441013597"]}}"#,
+                2,
+            ),
             (r#"{"timestamp":1,"asinList":["B0D1XD1ZV3"]}"#, 1),
             (r#"{"timestamp":1,"bestSellersList":null}"#, 0),
             (r#"{"timestamp":1,"bestSellersList":{}}"#, 0),
@@ -598,8 +624,17 @@ mod tests {
         assert_eq!((categories[0].id, categories[0].parent, categories[1].id), (5, None, i64::MAX));
         assert_eq!(categories[1].children, [1, 2]);
         let sellers = sellers(&envelope);
-        assert_eq!((sellers[0].name.as_deref(), sellers[0].asins.len(), sellers[1].name.as_deref()), (Some("Shop"), 1, None));
-        assert_eq!(found(&envelope), Found { asins: vec![asin("0441013597")], total: Some(77) });
+        assert_eq!(
+            (sellers[0].name.as_deref(), sellers[0].asins.len(), sellers[1].name.as_deref()),
+            (Some("Shop"), 1, None)
+        );
+        assert_eq!(
+            found(&envelope),
+            Found {
+                asins: vec![asin("0441013597")],
+                total: Some(77)
+            }
+        );
     }
 
     proptest! {

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock, Reference};
-use governor::nanos::Nanos;
 use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::time::Instant;
@@ -162,17 +162,25 @@ impl TokenBucket {
         let net_milli = u64::try_from(net_milli).unwrap_or(1).max(1);
         if self.ticks_by_the_minute {
             let ticks = deficit_milli.div_ceil(net_milli).max(1);
-            return meter.refill_in.saturating_add(MINUTE.saturating_mul(u32::try_from(ticks - 1).unwrap_or(u32::MAX)));
+            return meter
+                .refill_in
+                .saturating_add(MINUTE.saturating_mul(u32::try_from(ticks - 1).unwrap_or(u32::MAX)));
         }
         let flow = Duration::from_millis(deficit_milli.saturating_mul(60_000).div_ceil(net_milli).saturating_add(61));
-        if flow <= meter.refill_in { meter.refill_in } else { meter.refill_in.saturating_add(flow) }
+        if flow <= meter.refill_in {
+            meter.refill_in
+        } else {
+            meter.refill_in.saturating_add(flow)
+        }
     }
 
     /// Whether so little would be left after a call that calls are to be spread: less than one minute brings. A bucket
     /// that is fuller is spent at once, so that it never overflows while work is waiting.
     #[must_use]
     pub fn is_nearly_empty_after(&self, cost: i64, now: Instant) -> bool {
-        let (Some(meter), Some(balance)) = (self.meter(), self.balance(now)) else { return false };
+        let (Some(meter), Some(balance)) = (self.meter(), self.balance(now)) else {
+            return false;
+        };
         (balance - cost).saturating_mul(1_000) < meter.net_milli()
     }
 }
@@ -182,14 +190,20 @@ impl TokenBucket {
 pub struct Pace {
     clock: GivenTime,
     start: Instant,
-    limiter: Option<(NonZeroU32, RateLimiter<NotKeyed, InMemoryState, GivenTime, NoOpMiddleware<Given>>)>,
+    limiter: Option<(NonZeroU32, Limiter)>,
 }
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, GivenTime, NoOpMiddleware<Given>>;
 
 impl Pace {
     /// No rate yet; `start` is where time begins.
     #[must_use]
     pub fn new(start: Instant) -> Self {
-        Pace { clock: GivenTime::default(), start, limiter: None }
+        Pace {
+            clock: GivenTime::default(),
+            start,
+            limiter: None,
+        }
     }
 
     /// Follows the net refill rate of a reading; a changed one starts a new limiter.
@@ -264,7 +278,12 @@ mod tests {
     use super::*;
 
     fn meter(tokens_left: i64, refill_in_ms: u64, refill_rate: i64) -> Meter {
-        Meter { tokens_left, refill_in: Duration::from_millis(refill_in_ms), refill_rate, flow_reduction_milli: 0 }
+        Meter {
+            tokens_left,
+            refill_in: Duration::from_millis(refill_in_ms),
+            refill_rate,
+            flow_reduction_milli: 0,
+        }
     }
 
     fn seconds(count: u64) -> Duration {
@@ -291,7 +310,11 @@ mod tests {
         assert_eq!(bucket.balance(start + seconds(100_000)), Some(1_200));
         assert_eq!(bucket.admit(15, start), Admit::Wait(seconds(40)));
         assert_eq!(bucket.admit(15, start + seconds(40)), Admit::Now);
-        assert_eq!(bucket.admit(50, start + seconds(10)), Admit::Wait(MINUTE), "looked at again after a minute at the latest");
+        assert_eq!(
+            bucket.admit(50, start + seconds(10)),
+            Admit::Wait(MINUTE),
+            "looked at again after a minute at the latest"
+        );
         assert_eq!(bucket.admit(1_201, start), Admit::Never { capacity: 1_200 });
     }
 
@@ -324,10 +347,22 @@ mod tests {
     fn trackings_lower_the_refill() {
         let start = Instant::now();
         let mut bucket = TokenBucket::default();
-        bucket.observe(Meter { flow_reduction_milli: 19_100, ..meter(0, 60_000, 20) }, start);
+        bucket.observe(
+            Meter {
+                flow_reduction_milli: 19_100,
+                ..meter(0, 60_000, 20)
+            },
+            start,
+        );
         assert_eq!(bucket.balance(start + seconds(60)), Some(0), "0.9 tokens are none");
         assert_eq!(bucket.balance(start + seconds(120)), Some(1));
-        bucket.observe(Meter { flow_reduction_milli: 30_000, ..meter(0, 60_000, 20) }, start);
+        bucket.observe(
+            Meter {
+                flow_reduction_milli: 30_000,
+                ..meter(0, 60_000, 20)
+            },
+            start,
+        );
         assert_eq!(bucket.admit(1, start), Admit::Wait(NO_REFILL));
     }
 

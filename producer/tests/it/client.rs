@@ -11,8 +11,15 @@ use crate::harness::{self, Simulated};
 
 async fn simulated() -> (Simulated, Client) {
     harness::listen_for_leaks();
-    let simulated = Simulated::start(SimulatorConfig { products: 40, ..SimulatorConfig::default() }).await;
-    let timeouts = Timeouts { connect: Duration::from_secs(5), read: Duration::from_millis(700) };
+    let simulated = Simulated::start(SimulatorConfig {
+        products: 40,
+        ..SimulatorConfig::default()
+    })
+    .await;
+    let timeouts = Timeouts {
+        connect: Duration::from_secs(5),
+        read: Duration::from_millis(700),
+    };
     let client = Client::new(Url::parse(&simulated.handle.url()).unwrap(), harness::key(), timeouts).unwrap();
     (simulated, client)
 }
@@ -99,11 +106,20 @@ async fn every_fault_is_sorted_by_what_to_do_next_and_tells_no_key() {
 #[tokio::test]
 async fn a_wrong_key_and_an_unknown_domain_are_refused_without_a_reading() {
     harness::listen_for_leaks();
-    let simulated = Simulated::start(SimulatorConfig { products: 10, key: Some("right".into()), ..SimulatorConfig::default() }).await;
+    let simulated = Simulated::start(SimulatorConfig {
+        products: 10,
+        key: Some("right".into()),
+        ..SimulatorConfig::default()
+    })
+    .await;
     let client = Client::new(Url::parse(&simulated.handle.url()).unwrap(), harness::key(), Timeouts::default()).unwrap();
     let answer = client.token().await;
     assert_eq!(answer.meter, None);
-    assert!(matches!(answer.result, Err(AskError::Refused { ref kind, .. }) if kind == "invalidParameter"), "{:?}", answer.result);
+    assert!(
+        matches!(answer.result, Err(AskError::Refused { ref kind, .. }) if kind == "invalidParameter"),
+        "{:?}",
+        answer.result
+    );
     simulated.stop().await;
     harness::assert_no_leak();
 }

@@ -48,7 +48,11 @@ pub struct Double {
 
 impl Double {
     pub async fn start() -> Double {
-        let script = Arc::new(Mutex::new(Script { tokens: 100_000, lowest: 100_000, ..Script::default() }));
+        let script = Arc::new(Mutex::new(Script {
+            tokens: 100_000,
+            lowest: 100_000,
+            ..Script::default()
+        }));
         let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();
         let url = format!("http://{}", acceptor.local_addr()[0].as_socket_addr().unwrap());
         let end = CancellationToken::new();
@@ -56,7 +60,10 @@ impl Double {
         let (answers, ended) = (Answers(Arc::clone(&script)), end.clone());
         task.spawn(async move {
             let signal = async move { ended.cancelled().await };
-            Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(answers, signal, Some(std::time::Duration::ZERO)).await.unwrap();
+            Server::new_with_acceptor(acceptor)
+                .run_with_graceful_shutdown(answers, signal, Some(std::time::Duration::ZERO))
+                .await
+                .unwrap();
         });
         Double { url, script, end, task }
     }
@@ -87,8 +94,9 @@ impl Endpoint for Answers {
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let path = request.uri().path().trim_matches('/').to_owned();
-        let parameters: BTreeMap<String, String> =
-            url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()).into_owned().collect();
+        let parameters: BTreeMap<String, String> = url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+            .into_owned()
+            .collect();
         let (status, body) = self.0.lock().unwrap().answer(&path, &parameters);
         // Compressed without a header that says so: it happens.
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -102,7 +110,9 @@ impl Script {
     fn answer(&mut self, path: &str, parameters: &BTreeMap<String, String>) -> (u16, String) {
         *self.requests.entry(path.to_owned()).or_default() += 1;
         let error = |status, kind: &str, tail: &str| {
-            let body = format!(r#"{{"error":{{"type":"{kind}","message":"refused {tail}","details":""}},"timestamp":1,"tokensLeft":0,"refillIn":0,"refillRate":0,"tokenFlowReduction":0.0,"tokensConsumed":0}}"#);
+            let body = format!(
+                r#"{{"error":{{"type":"{kind}","message":"refused {tail}","details":""}},"timestamp":1,"tokensLeft":0,"refillIn":0,"refillRate":0,"tokenFlowReduction":0.0,"tokensConsumed":0}}"#
+            );
             (status, body)
         };
         // Servers may quote what they were asked: the key must not get into logs and errors that way either.
@@ -123,7 +133,10 @@ impl Script {
                 let asins: Vec<String> = (0..30).map(|number| format!(r#""B{:09}""#, category * 1_000 + number)).collect();
                 (200, self.envelope(50, &format!(r#","bestSellersList":{{"asinList":[{}]}}"#, asins.join(","))))
             }
-            "category" => (200, self.envelope(1, r#","categories":{"1":{"catId":1,"name":"A"},"2":{"catId":2,"name":"B"}}"#)),
+            "category" => (
+                200,
+                self.envelope(1, r#","categories":{"1":{"catId":1,"name":"A"},"2":{"catId":2,"name":"B"}}"#),
+            ),
             _ => error(404, "notFound", ""),
         }
     }
@@ -134,7 +147,11 @@ impl Script {
         let history = parameters["history"] == "1";
         assert!(asins.len() <= if history { 20 } else { 100 });
         assert_eq!((parameters["stats"].as_str(), parameters["buybox"].as_str()), ("90", "1"));
-        let asked = Asked { market: Marketplace::from_keepa_id(domain).unwrap(), asins: asins.clone(), history };
+        let asked = Asked {
+            market: Marketplace::from_keepa_id(domain).unwrap(),
+            asins: asins.clone(),
+            history,
+        };
         if asins.iter().any(|asin| self.bad.contains(asin)) {
             self.refused += 1;
             return None;
@@ -142,7 +159,9 @@ impl Script {
         self.product_requests.push(asked);
         // Last to first: nobody may rely on the order.
         let known = asins.iter().rev().filter(|asin| !self.unknown.contains(asin));
-        let products: Vec<String> = known.map(|asin| format!(r#"{{ "asin":"{asin}","domainId":{domain},"lastUpdate":7000000,"odd": 1.50}}"#)).collect();
+        let products: Vec<String> = known
+            .map(|asin| format!(r#"{{ "asin":"{asin}","domainId":{domain},"lastUpdate":7000000,"odd": 1.50}}"#))
+            .collect();
         let cost = 3 * i64::try_from(asins.len()).unwrap();
         Some((200, self.envelope(cost, &format!(r#","products":[{}]"#, products.join(",")))))
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use producer::simulator::{Fault, SimulatorConfig};
+use producer::simulator::{Fault, ProductOptions, SimulatorConfig};
 
 use crate::double::Double;
 use crate::harness::{Simulated, World, asin, config, eventually};
@@ -10,33 +10,46 @@ use crate::harness::{Simulated, World, asin, config, eventually};
 #[tokio::test]
 async fn under_all_faults_every_product_arrives() {
     let world = World::new().await;
-    let keepa = Simulated::start(SimulatorConfig { products: 40, ..SimulatorConfig::default() }).await;
+    let keepa = Simulated::start(SimulatorConfig {
+        products: 40,
+        ..SimulatorConfig::default()
+    })
+    .await;
     let asins = keepa.handle.world().asins().to_vec();
     let faults = keepa.handle.faults();
-    faults.next(2, "/token", Fault::Status(503));
+    faults.next(1, "/token", Fault::Status(503));
+    let mut settings = config(&keepa.handle.url(), asins.clone());
+    settings.refresh = Duration::from_secs(1);
+    let producer = world.start(settings);
     for fault in [
         Fault::Status429 { refill_in_ms: 50 },
-        Fault::Status429 { refill_in_ms: 10 },
         Fault::Status(500),
         Fault::Html,
         Fault::Truncate,
         Fault::Drop,
+        Fault::Slow(Duration::from_secs(30)),
         Fault::Status(504),
     ] {
         faults.next(1, "/product", fault);
+        eventually("the fault happens", || async { faults.pending() == 0 }).await;
+        let before = world.published_count();
+        eventually("it goes on", || async { world.published_count() > before }).await;
     }
-    let producer = world.start(config(&keepa.handle.url(), asins.clone()));
     eventually("every watched article is asked", || async {
         let watched = world.watched().await;
         watched.len() == asins.len() && watched.values().all(|record| record.last_asked_at.is_some())
     })
     .await;
-    assert_eq!(faults.pending(), 0);
     let now = shared::domain::UnixMillis::now();
+    let options = ProductOptions {
+        history: false,
+        ..ProductOptions::default()
+    };
+    let published = world.published();
     for &asin in &asins {
         for market in keepa.handle.world().marketplaces() {
-            let is_known = keepa.handle.world().product_json(asin, *market, now, &producer::simulator::ProductOptions::default()).is_some();
-            assert!(!is_known || world.published().contains_key(&(asin, *market)), "{asin} {market}");
+            let is_known = keepa.handle.world().product_json(asin, *market, now, &options).is_some();
+            assert!(!is_known || published.contains_key(&(asin, *market)), "{asin} {market}");
         }
     }
     world.assert_times_grow();
@@ -49,7 +62,12 @@ async fn under_all_faults_every_product_arrives() {
 async fn the_balance_never_goes_below_zero_and_nothing_is_asked_in_vain() {
     let world = World::new().await;
     // Ten tokens a second, and a hundred to begin with; 25 articles cost 375.
-    let simulator = SimulatorConfig { products: 25, refill_rate: 600, initial_tokens: Some(100), ..SimulatorConfig::default() };
+    let simulator = SimulatorConfig {
+        products: 25,
+        refill_rate: 600,
+        initial_tokens: Some(100),
+        ..SimulatorConfig::default()
+    };
     let keepa = Simulated::start(simulator).await;
     let producer = world.start(config(&keepa.handle.url(), keepa.handle.world().asins().to_vec()));
     let mut lowest = i64::MAX;
@@ -59,7 +77,11 @@ async fn the_balance_never_goes_below_zero_and_nothing_is_asked_in_vain() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(lowest >= 0, "the balance went down to {lowest}");
-    assert!(keepa.handle.tokens_left() < 60, "tokens are spent while work is waiting: {}", keepa.handle.tokens_left());
+    assert!(
+        keepa.handle.tokens_left() < 60,
+        "tokens are spent while work is waiting: {}",
+        keepa.handle.tokens_left()
+    );
     assert!(world.published_count() >= 40, "{} products", world.published_count());
     producer.stop().await;
     keepa.stop().await;
@@ -78,7 +100,10 @@ async fn while_the_log_is_away_nothing_is_asked_and_nothing_is_lost() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let asked = keepa.product_requests().len();
     tokio::time::sleep(Duration::from_secs(6)).await;
-    assert!(keepa.product_requests().len() <= asked + 1, "no tokens are spent while there is nowhere to put the products");
+    assert!(
+        keepa.product_requests().len() <= asked + 1,
+        "no tokens are spent while there is nowhere to put the products"
+    );
     let paid: usize = keepa.product_requests().iter().map(|asked| asked.asins.len()).sum();
     world.start_broker().await;
     eventually("what was paid for is published", || async { world.published_count() >= paid }).await;
@@ -94,12 +119,18 @@ async fn a_kill_repeats_at_most_one_request() {
     let asins: Vec<_> = (0..60).map(asin).collect();
     for step in 1..8 {
         let producer = world.start(config(&keepa.url, asins.clone()));
-        eventually("it is at work", || async { keepa.product_requests().len() >= 2 * step || world.published().len() == 300 }).await;
+        eventually("it is at work", || async {
+            keepa.product_requests().len() >= 2 * step || world.published().len() == 300
+        })
+        .await;
         producer.kill().await;
     }
     let producer = world.start(config(&keepa.url, asins));
     eventually("everything is published", || async { world.published().len() == 300 }).await;
-    eventually("everything is noted", || async { world.watched().await.values().all(|record| record.last_asked_at.is_some()) }).await;
+    eventually("everything is noted", || async {
+        world.watched().await.values().all(|record| record.last_asked_at.is_some())
+    })
+    .await;
     producer.stop().await;
     let requests = keepa.product_requests().len();
     assert!((15..=15 + 7).contains(&requests), "{requests} requests, 15 are needed and 7 kills");

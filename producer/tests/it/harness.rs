@@ -49,7 +49,7 @@ impl io::Write for KeySearch {
         if line.contains(KEY_MARK) {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line.clone().into_owned());
         }
-        let is_ours = line.contains(" producer::") && !line.contains("TRACE") && !line.contains("DEBUG");
+        let is_ours = (line.contains(" producer::") || line.contains(" shared::health")) && !line.contains("TRACE");
         if is_ours && std::env::var_os("SHOW_LOGS").is_some() {
             eprint!("{line}");
         }
@@ -138,13 +138,19 @@ impl World {
         };
         world.ports.event_log.ensure_topics().await.unwrap();
         let records = Arc::clone(&world.records);
-        let following = world.ports.event_log.follow(Topic::RawUpdates, FollowFrom::Beginning, world.end.clone(), move |record| {
-            let mut records = records.lock().unwrap_or_else(PoisonError::into_inner);
-            // A follower that reconnects may see a record again.
-            if !records.iter().any(|held: &Record| (held.partition, held.offset) == (record.partition, record.offset)) {
-                records.push(record);
-            }
-        });
+        let following = world
+            .ports
+            .event_log
+            .follow(Topic::RawUpdates, FollowFrom::Beginning, world.end.clone(), move |record| {
+                let mut records = records.lock().unwrap_or_else(PoisonError::into_inner);
+                // A follower that reconnects may see a record again.
+                if !records
+                    .iter()
+                    .any(|held: &Record| (held.partition, held.offset) == (record.partition, record.offset))
+                {
+                    records.push(record);
+                }
+            });
         world.tasks.spawn(async move { following.await.unwrap() });
         world
     }
@@ -158,7 +164,9 @@ impl World {
 
     /// Brings it back where it was.
     pub async fn start_broker(&mut self) {
-        let broker = EmbeddedBroker::start_on(self.address, self.folder.path(), Duration::from_secs(3_600), 1 << 30).await.unwrap();
+        let broker = EmbeddedBroker::start_on(self.address, self.folder.path(), Duration::from_secs(3_600), 1 << 30)
+            .await
+            .unwrap();
         self.broker = Some(running(broker));
     }
 
@@ -208,7 +216,16 @@ impl World {
 
     pub async fn request_job(&self, job: &str, kind: JobKind, parameters: JobParameters, token_budget: Option<i64>) -> String {
         let run_id = format!("{job}@{:08x}", rand::random::<u32>());
-        let request = JobRequest { v: 1, job: job.into(), run_id: run_id.clone(), kind, tick: UnixMillis::now(), priority: 0, token_budget, parameters };
+        let request = JobRequest {
+            v: 1,
+            job: job.into(),
+            run_id: run_id.clone(),
+            kind,
+            tick: UnixMillis::now(),
+            priority: 0,
+            token_budget,
+            parameters,
+        };
         let message = Message::new(job, Some(serde_json::to_vec(&request).unwrap()));
         let publisher = self.ports.event_log.publisher().unwrap();
         // The same request twice is one run.
@@ -220,26 +237,45 @@ impl World {
 
     pub async fn run(&self, run_id: &str) -> Option<Run> {
         let records = self.catalog.read_states(StateKind::Runs, &[run_id.to_owned()]).await.unwrap();
-        records.into_iter().flatten().next().map(|record| serde_json::from_value(record.value.body).unwrap())
+        records
+            .into_iter()
+            .flatten()
+            .next()
+            .map(|record| serde_json::from_value(record.value.body).unwrap())
     }
 
     pub async fn run_ended(&self, run_id: &str) -> Run {
         eventually("the run ends", || async {
-            self.run(run_id).await.is_some_and(|run| matches!(run.status, RunStatus::Succeeded | RunStatus::Failed))
+            self.run(run_id)
+                .await
+                .is_some_and(|run| matches!(run.status, RunStatus::Succeeded | RunStatus::Failed))
         })
         .await;
         self.run(run_id).await.unwrap()
     }
 
     pub async fn watched(&self) -> BTreeMap<Asin, WatchedAsin> {
-        let query = StateQuery { group: None, status: None, ascending: true, limit: 10_000, cursor: None };
+        let query = StateQuery {
+            group: None,
+            status: None,
+            ascending: true,
+            limit: 10_000,
+            cursor: None,
+        };
         let page = self.catalog.list_states(StateKind::Watchlist, &query).await.unwrap();
-        page.items.into_iter().map(|item| (item.value.id.parse().unwrap(), serde_json::from_value(item.value.body).unwrap())).collect()
+        page.items
+            .into_iter()
+            .map(|item| (item.value.id.parse().unwrap(), serde_json::from_value(item.value.body).unwrap()))
+            .collect()
     }
 
     pub async fn status(&self) -> Option<ProducerStatus> {
         let records = self.catalog.read_states(StateKind::Status, &["producer".to_owned()]).await.unwrap();
-        records.into_iter().flatten().next().map(|record| serde_json::from_value(record.value.body).unwrap())
+        records
+            .into_iter()
+            .flatten()
+            .next()
+            .map(|record| serde_json::from_value(record.value.body).unwrap())
     }
 
     pub fn keepa_health(&self) -> Option<Condition> {
@@ -272,7 +308,11 @@ fn ports(prefix: &str, address: std::net::SocketAddr, catalog: &Arc<EmbeddedCata
         client_id: "producer-test".to_owned(),
         extra: BTreeMap::new(),
     });
-    Ports { event_log, catalog: Arc::<EmbeddedCatalog>::clone(catalog), health: Health::default() }
+    Ports {
+        event_log,
+        catalog: Arc::<EmbeddedCatalog>::clone(catalog),
+        health: Health::default(),
+    }
 }
 
 fn running(broker: EmbeddedBroker) -> (CancellationToken, JoinSet<()>) {
@@ -301,7 +341,11 @@ impl Producer {
     pub async fn stop(mut self) {
         self.shutdown.cancel();
         let ended = tokio::time::timeout(Duration::from_secs(10), self.task.join_next()).await;
-        ended.expect("it stops in time").expect("it ran").expect("it does not panic").expect("it does not fail");
+        ended
+            .expect("it stops in time")
+            .expect("it ran")
+            .expect("it does not panic")
+            .expect("it does not fail");
     }
 
     /// Stops it where it stands.
@@ -321,7 +365,10 @@ pub fn config(url: &str, asins: Vec<Asin>) -> Config {
         refresh: Duration::from_secs(3_600),
         simulated: true,
         initial_asins: Vec::new(),
-        timeouts: Timeouts { connect: Duration::from_secs(5), read: Duration::from_secs(3) },
+        timeouts: Timeouts {
+            connect: Duration::from_secs(5),
+            read: Duration::from_secs(3),
+        },
     }
 }
 

@@ -1,5 +1,8 @@
 //! The producer against the simulator and a scripted Keepa, on the embedded log and catalog.
 
+// Helpers of tests are tests, too.
+#![allow(clippy::unwrap_used)]
+
 mod client;
 mod double;
 mod faults;

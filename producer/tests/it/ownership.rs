@@ -27,11 +27,19 @@ async fn one_owns_the_key_and_the_other_takes_over() {
     assert!(is_up(&one_ports) != is_up(&other_ports), "one owns, the other waits");
     // Jobs are executed wherever they are accepted.
     for number in 0..4 {
-        let parameters = JobParameters { categories: vec![number + 10], limit: Some(1), ..JobParameters::default() };
+        let parameters = JobParameters {
+            categories: vec![number + 10],
+            limit: Some(1),
+            ..JobParameters::default()
+        };
         let run_id = world.request_job(&format!("job-{number}"), JobKind::Scrape, parameters, None).await;
         assert_eq!(world.run_ended(&run_id).await.status, RunStatus::Succeeded);
     }
-    let (owner, heir, heir_ports) = if is_up(&one_ports) { (one, other, other_ports) } else { (other, one, one_ports) };
+    let (owner, heir, heir_ports) = if is_up(&one_ports) {
+        (one, other, other_ports)
+    } else {
+        (other, one, one_ports)
+    };
     owner.stop().await;
     eventually("the other takes over", || async { is_up(&heir_ports) }).await;
     let before = world.published_count();

@@ -9,7 +9,11 @@ use crate::double::Double;
 use crate::harness::{Simulated, World, asin, config, eventually};
 
 fn categories(categories: &[i64], limit: u32) -> JobParameters {
-    JobParameters { market: None, categories: categories.to_vec(), limit: Some(limit) }
+    JobParameters {
+        market: None,
+        categories: categories.to_vec(),
+        limit: Some(limit),
+    }
 }
 
 #[tokio::test]
@@ -24,8 +28,15 @@ async fn a_scrape_lists_publishes_and_watches() {
     eventually("all are read", || async { world.published().len() == 20 }).await;
     assert_eq!(world.origins().into_iter().collect::<Vec<_>>(), [("scrape".to_owned(), Some(run_id))]);
     let watched = world.watched().await;
-    assert_eq!(watched.keys().copied().collect::<Vec<_>>(), [asin(3_000), asin(3_001), asin(4_000), asin(4_001)]);
-    assert!(watched.values().all(|record| record.added_by == "category-scrape" && record.last_asked_at.is_some()));
+    assert_eq!(
+        watched.keys().copied().collect::<Vec<_>>(),
+        [asin(3_000), asin(3_001), asin(4_000), asin(4_001)]
+    );
+    assert!(
+        watched
+            .values()
+            .all(|record| record.added_by == "category-scrape" && record.last_asked_at.is_some())
+    );
     assert_eq!(keepa.requests("bestsellers"), 2);
     producer.stop().await;
     keepa.stop().await;
@@ -35,10 +46,23 @@ async fn a_scrape_lists_publishes_and_watches() {
 #[tokio::test]
 async fn a_run_goes_on_after_kills_and_pays_for_nothing_twice() {
     let (world, keepa) = (World::new().await, Double::start().await);
-    let run_id = world.request_job("category-scrape", JobKind::Scrape, JobParameters { limit: Some(30), ..JobParameters::default() }, None).await;
+    let run_id = world
+        .request_job(
+            "category-scrape",
+            JobKind::Scrape,
+            JobParameters {
+                limit: Some(30),
+                ..JobParameters::default()
+            },
+            None,
+        )
+        .await;
     for step in 1..7 {
         let producer = world.start(config(&keepa.url, Vec::new()));
-        eventually("it is at work", || async { keepa.product_requests().len() >= 2 * step || world.run(&run_id).await.is_some_and(|run| run.finished_at.is_some()) }).await;
+        eventually("it is at work", || async {
+            keepa.product_requests().len() >= 2 * step || world.run(&run_id).await.is_some_and(|run| run.finished_at.is_some())
+        })
+        .await;
         producer.kill().await;
     }
     let producer = world.start(config(&keepa.url, Vec::new()));
@@ -75,11 +99,19 @@ async fn a_budget_ends_a_run_and_a_refusal_fails_it() {
 #[tokio::test]
 async fn scrapes_and_deals_run_on_the_simulator_beside_the_watchlist() {
     let world = World::new().await;
-    let keepa = Simulated::start(SimulatorConfig { products: 60, ..SimulatorConfig::default() }).await;
+    let keepa = Simulated::start(SimulatorConfig {
+        products: 60,
+        ..SimulatorConfig::default()
+    })
+    .await;
     let mut settings = config(&keepa.handle.url(), Vec::new());
     settings.initial_asins = keepa.handle.world().asins()[..10].to_vec();
     let producer = world.start(settings);
-    let parameters = JobParameters { market: Some(Marketplace::DE), limit: Some(5), ..JobParameters::default() };
+    let parameters = JobParameters {
+        market: Some(Marketplace::DE),
+        limit: Some(5),
+        ..JobParameters::default()
+    };
     let scrape = world.request_job("category-scrape", JobKind::Scrape, parameters.clone(), None).await;
     let deals = world.request_job("deals-scan", JobKind::Deals, parameters, None).await;
     for run_id in [&scrape, &deals] {

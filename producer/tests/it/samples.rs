@@ -28,7 +28,10 @@ fn a_product_envelope_gives_the_product_byte_for_byte() {
     let asin: Asin = "B0F7XPYCSJ".parse().unwrap();
     let products = response::products(&envelope, Marketplace::US, &[asin]);
     assert_eq!((products.found.len(), products.left_out.len(), products.unreadable), (1, 0, 0));
-    assert_eq!((products.found[0].asin, products.found[0].marketplace, products.found[0].product_type), (asin, Marketplace::US, 0));
+    assert_eq!(
+        (products.found[0].asin, products.found[0].marketplace, products.found[0].product_type),
+        (asin, Marketplace::US, 0)
+    );
     assert!(text.contains(products.found[0].json.get()), "unchanged");
 }
 
@@ -40,8 +43,11 @@ fn a_page_of_deals_is_read_whole() {
     let deals = response::deals(&envelope);
     assert_eq!((deals.deals.len(), deals.unreadable), (150, 0));
     assert_eq!(deals.deals[0].asin.as_str(), "B0916T3WFJ");
-    assert_eq!(deals.deals[0].image.as_deref(), Some("41zhAICpdL.jpg"), "ASCII codes");
-    assert_eq!((deals.deals[0].current.len(), deals.deals[0].current[0], deals.deals[0].current[1]), (34, None, Some(2499)));
+    assert_eq!(deals.deals[0].image.as_deref(), Some("41vzhAICFdL.jpg"), "ASCII codes");
+    assert_eq!(
+        (deals.deals[0].current.len(), deals.deals[0].current[0], deals.deals[0].current[1]),
+        (34, None, Some(2499))
+    );
     assert_eq!(deals.category_names.get(&1_055_398).map(String::as_str), Some("Home & Kitchen"));
     assert!(!deals.category_names.contains_key(&i64::MAX), "the unknown category has no name");
 }
@@ -62,8 +68,14 @@ fn the_webhook_body_is_decoded() {
     let Some(text) = sample("tracking-webhook-notification.json") else { return };
     let notification = notification::decode(text.as_bytes()).unwrap();
     assert_eq!(notification.asin.as_str(), "1449308929");
-    assert_eq!((notification.marketplace, notification.notified_marketplace), (Marketplace::US, Marketplace::US));
+    assert_eq!(
+        (notification.marketplace, notification.notified_marketplace),
+        (Marketplace::US, Marketplace::US)
+    );
     assert_eq!((notification.created_at, notification.price_type), (KeepaMinutes(7_631_684), 0));
-    assert_eq!((notification.current.len(), notification.current[0], notification.current[5]), (28, Some(1984), None));
+    assert_eq!(
+        (notification.current.len(), notification.current[0], notification.current[5]),
+        (28, Some(1984), None)
+    );
     assert_eq!(notification.is_drop, None);
 }

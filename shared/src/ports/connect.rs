@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Catalog;
 use crate::adapters::kafka::{EventLog, EventLogConfig};
-use crate::config::Environment;
+use crate::config::{Environment, parse_duration};
 use crate::domain::UnixMillis;
 use crate::health::Health;
 use crate::retry::Backoff;
@@ -24,6 +24,10 @@ pub struct Ports {
     pub health: Health,
 }
 
+/// What brokers allow by default.
+const SHORTEST_SESSION: Duration = Duration::from_secs(6);
+const LONGEST_SESSION: Duration = Duration::from_secs(30 * 60);
+
 /// Where the event log is.
 #[derive(Debug, Clone)]
 pub struct EventLogSettings {
@@ -37,6 +41,8 @@ pub struct EventLogSettings {
     pub replication: i32,
     /// `INSTANCE_NAME`: stable and unique; static membership.
     pub instance_name: Option<String>,
+    /// `KAFKA_SESSION_TIMEOUT` (30s): a member of a consumer group that is silent for this long loses its partitions.
+    pub session_timeout: Option<Duration>,
 }
 
 impl EventLogSettings {
@@ -65,7 +71,24 @@ impl EventLogSettings {
             partitions: environment.integer("TOPIC_PARTITIONS", 3, 1..=1_000),
             replication: environment.integer("TOPIC_REPLICATION", 1, 1..=15),
             instance_name: (!instance_name.is_empty()).then_some(instance_name),
+            session_timeout: environment.parsed("KAFKA_SESSION_TIMEOUT", None, "a duration from 6s to 30m", |text| {
+                let timeout = parse_duration(text)?;
+                (SHORTEST_SESSION..=LONGEST_SESSION).contains(&timeout).then_some(Some(timeout))
+            }),
         }
+    }
+
+    /// As the client library takes them.
+    fn extra(&self, embedded: bool) -> BTreeMap<String, String> {
+        let session = self.session_timeout.filter(|_| !embedded);
+        let settings = session.into_iter().flat_map(|timeout| {
+            [
+                ("session.timeout.ms", timeout.as_millis()),
+                // Some may get lost before the member does.
+                ("heartbeat.interval.ms", (timeout / 6).min(Duration::from_secs(3)).as_millis()),
+            ]
+        });
+        settings.map(|(name, value)| (name.to_owned(), value.to_string())).collect()
     }
 
     /// The event log at `brokers`.
@@ -79,7 +102,7 @@ impl EventLogSettings {
             embedded,
             instance_name: self.instance_name.clone(),
             client_id: client_id.to_owned(),
-            extra: BTreeMap::new(),
+            extra: self.extra(embedded),
         })
     }
 }

@@ -45,6 +45,9 @@ impl std::fmt::Debug for EventLogConfig {
     }
 }
 
+/// Extra settings that only members of a group know; other clients would warn of them.
+const OF_MEMBERS: [&str; 3] = ["session.timeout.ms", "heartbeat.interval.ms", "max.poll.interval.ms"];
+
 /// The largest record there is fits into one fetch.
 const FETCH_BYTES: usize = Topic::RawUpdatesDlq.max_message_bytes() + 1024 * 1024;
 
@@ -52,6 +55,12 @@ impl EventLogConfig {
     /// The name of a topic in the broker.
     pub(super) fn topic_name(&self, topic: Topic) -> String {
         format!("{}{}", self.topic_prefix, topic.base_name())
+    }
+
+    /// The name of a consumer group in the broker. With the topics' prefix, as two installations on one broker would else
+    /// share groups: each member that comes or goes in one would stop the work of the other.
+    pub(super) fn group_name(&self, group: &str) -> String {
+        format!("{}{group}", self.topic_prefix)
     }
 
     fn common(&self) -> ClientConfig {
@@ -77,7 +86,7 @@ impl EventLogConfig {
     }
 
     fn with_extra(&self, mut config: ClientConfig) -> ClientConfig {
-        for (name, value) in &self.extra {
+        for (name, value) in self.extra.iter().filter(|(name, _)| !OF_MEMBERS.contains(&name.as_str())) {
             config.set(name, value);
         }
         config
@@ -110,7 +119,7 @@ impl EventLogConfig {
     pub(super) fn member(&self, group: &str) -> ClientConfig {
         let mut config = self.reader();
         config
-            .set("group.id", group)
+            .set("group.id", self.group_name(group))
             .set("enable.auto.commit", "true")
             .set("auto.commit.interval.ms", "1000")
             .set("enable.auto.offset.store", "false")
@@ -121,7 +130,11 @@ impl EventLogConfig {
         if let Some(instance) = self.instance_id(group) {
             config.set("group.instance.id", instance);
         }
-        self.with_extra(config)
+        let mut config = self.with_extra(config);
+        for (name, value) in self.extra.iter().filter(|(name, _)| OF_MEMBERS.contains(&name.as_str())) {
+            config.set(name, value);
+        }
+        config
     }
 
     /// For one who follows a topic on his own: no group is joined and nothing is committed.
@@ -210,5 +223,16 @@ mod tests {
             ..config()
         };
         assert_eq!(custom.producer(1000, true).get("linger.ms"), Some("50"));
+    }
+
+    #[test]
+    fn a_member_s_own_settings_are_given_to_members_only() {
+        let custom = EventLogConfig {
+            extra: BTreeMap::from([("session.timeout.ms".to_owned(), "6000".to_owned())]),
+            ..config()
+        };
+        assert_eq!(custom.member("g").get("session.timeout.ms"), Some("6000"));
+        assert_eq!(custom.producer(1000, true).get("session.timeout.ms"), None);
+        assert_eq!(custom.member("g").get("group.id"), Some("t.g"));
     }
 }

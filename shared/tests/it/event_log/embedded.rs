@@ -90,7 +90,7 @@ async fn the_process_to_be_killed() {
     recorder.settled(100).await;
     recorder.hold(true);
     let (bootstrap, topic) = (broker.bootstrap.clone(), log.topic_name(Topic::RawUpdates));
-    let watch = tokio::task::spawn_blocking(move || while committed(&bootstrap, "g", &topic) < 100 {});
+    let watch = tokio::task::spawn_blocking(move || while committed(&bootstrap, &format!("{CHILD_PREFIX}g"), &topic) < 100 {});
     within("a commit", watch).await.expect("no panic");
     println!("committed");
     for number in 100..1_000_000 {

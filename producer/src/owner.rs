@@ -24,7 +24,7 @@ use crate::metrics;
 use crate::plan::{PROBE_EVERY_MS, Plan, Seen, Share, Turn};
 use crate::publish::{self, FetchClock, Origin};
 use crate::round::{Batch, Verdict};
-use crate::status::{StatusBoard, SteadyClock};
+use crate::status::{self, StatusBoard, SteadyClock};
 use crate::watchlist::{BY_DEMO, BY_FILE, WatchlistStore};
 
 /// How often new runs are looked for besides being told of them.
@@ -179,8 +179,9 @@ impl<'m> Owner<'m> {
         let mut backoff = Backoff::for_outside_systems();
         loop {
             let attempt = async {
-                self.write_status().await;
                 let config = self.means.config;
+                status::refuse_mixed_data(self.means.ports.catalog.as_ref(), config.simulated).await?;
+                self.write_status().await;
                 let demo: &[Asin] = if config.simulated { &config.initial_asins } else { &[] };
                 let wanted = [(BY_FILE, config.watchlist.asins.as_slice()), (BY_DEMO, demo)];
                 let catalog = self.means.ports.catalog.as_ref();
@@ -192,7 +193,10 @@ impl<'m> Owner<'m> {
                     tracing::info!(asins = self.plan.len(), runs = self.jobs.len(), "watchlist loaded");
                     return true;
                 }
-                Err(error) => tracing::warn!(%error, "the watchlist cannot be loaded yet"),
+                Err(error) => {
+                    tracing::warn!(%error, "the watchlist cannot be loaded yet");
+                    self.means.ports.health.down("keepa", format!("nothing is asked: {error}"), UnixMillis::now());
+                }
             }
             if backoff.wait(self.means.stop).await.is_err() {
                 return false;

@@ -17,6 +17,8 @@ use crate::keepa::Client;
 use crate::owner::{GRACE, Means, Owner};
 use crate::publish::FetchClock;
 
+/// What the health board says until partition 0 is given to this process, if ever.
+const WAITING: &str = "waiting to own the key: another producer does, or nobody yet";
 /// The consumer group; its member with partition 0 owns the key.
 const GROUP: &str = "producer";
 /// Requests accepted in one write.
@@ -33,9 +35,7 @@ const BAD_LINES_SHOWN: usize = 20;
 pub async fn run(config: Config, ports: Ports, shutdown: CancellationToken) -> anyhow::Result<()> {
     report_bad_lines(&config);
     let client = Client::new(config.keepa_url.clone(), config.keepa_api_key.clone(), config.timeouts)?;
-    let waiting = Condition::Degraded {
-        reason: "waiting to own the key".to_owned(),
-    };
+    let waiting = Condition::Degraded { reason: WAITING.to_owned() };
     ports.health.set("keepa", waiting, UnixMillis::now());
     let accepted = Arc::new(Notify::new());
     let (owner, leases) = watch::channel(None);
@@ -107,9 +107,7 @@ async fn own(
         if shutdown.is_cancelled() {
             return Ok(());
         }
-        let idle = Condition::Degraded {
-            reason: "another producer owns the key".to_owned(),
-        };
+        let idle = Condition::Degraded { reason: WAITING.to_owned() };
         ports.health.set("keepa", idle, UnixMillis::now());
         tokio::select! {
             changed = leases.changed() => if changed.is_err() {

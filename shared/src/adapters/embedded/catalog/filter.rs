@@ -1,10 +1,11 @@
 //! WHERE, ORDER BY and LIMIT of a search, built from parts; every value is a parameter.
 
-use libsql::{Connection, Value};
+use libsql::{Connection, Row, Value};
 
-use super::connection::{classify, column_integer};
-use crate::adapters::paging::{Place, SortValue};
-use crate::ports::catalog::CatalogError;
+use super::connection::{classify, column_integer, transaction};
+use super::table::find_rows;
+use crate::adapters::paging::{Paged, Place, SortValue};
+use crate::ports::catalog::{CatalogError, Page, Total};
 
 /// Conditions that all hold.
 #[derive(Default)]
@@ -47,8 +48,35 @@ impl Filter {
         }
     }
 
+    /// One page of the rows that hold all conditions. `select` fetches an item by its row id, parameter 1.
+    pub(super) async fn page<T>(
+        self,
+        connection: &Connection,
+        (table, select): (&str, &str),
+        query: &impl Paged,
+        order: &Order,
+        decode: impl Fn(&Row) -> Result<T, CatalogError>,
+        place_of: impl Fn(&T) -> Place,
+    ) -> Result<Page<T>, CatalogError> {
+        let place = query.place()?;
+        // One transaction: the count, the ids and the items are of the same state.
+        transaction(connection, "BEGIN DEFERRED", async || {
+            let total = self.count(connection, table).await?;
+            let ids = self.row_ids(connection, table, order, place, query.page_size() + 1).await?;
+            let found = find_rows(connection, select, ids.into_iter().map(Value::Integer), decode).await?;
+            let mut items: Vec<T> = found.into_iter().flatten().collect();
+            let next_cursor = query.cut(&mut items, place_of);
+            Ok(Page {
+                items,
+                total: Total { value: total, exact: true },
+                next_cursor,
+            })
+        })
+        .await
+    }
+
     /// How many rows hold all conditions.
-    pub(super) async fn count(&self, connection: &Connection, table: &str) -> Result<u64, CatalogError> {
+    async fn count(&self, connection: &Connection, table: &str) -> Result<u64, CatalogError> {
         let sql = format!("SELECT count(*) FROM {table}{}", self.sql());
         let mut rows = connection.query(&sql, self.parameters.clone()).await.map_err(classify)?;
         let row = rows.next().await.map_err(classify)?;
@@ -56,14 +84,7 @@ impl Filter {
     }
 
     /// The row ids after `place`, in order, at most `limit`.
-    pub(super) async fn row_ids(
-        mut self,
-        connection: &Connection,
-        table: &str,
-        order: &Order,
-        place: Option<Place>,
-        limit: usize,
-    ) -> Result<Vec<i64>, CatalogError> {
+    async fn row_ids(mut self, connection: &Connection, table: &str, order: &Order, place: Option<Place>, limit: usize) -> Result<Vec<i64>, CatalogError> {
         if let Some(place) = place {
             self.after(order, place);
         }

@@ -1,14 +1,14 @@
 //! Opportunities: rows, reads, searches.
 
-use libsql::{Connection, Value};
+use libsql::{Connection, Row, Value};
 
-use super::connection::{classify, column_integer, column_text, transaction};
+use super::connection::{column_integer, column_text};
 use super::filter::{Filter, Order};
-use super::table::{RowWrite, Table, version};
-use crate::adapters::paging::{Paged, place_of_opportunity};
+use super::table::{RowWrite, Table, find_rows, version};
+use crate::adapters::paging::place_of_opportunity;
 use crate::domain::listing::name_key;
 use crate::domain::{Opportunity, OpportunityId};
-use crate::ports::catalog::{CatalogError, OpportunityQuery, OpportunitySort, Page, Total, Versioned, Write};
+use crate::ports::catalog::{CatalogError, OpportunityQuery, OpportunitySort, Page, Versioned, Write};
 use crate::wire::OpportunityDocument;
 
 /// The name of the collection in versions.
@@ -73,51 +73,25 @@ fn decode(text: &str) -> Result<Opportunity, CatalogError> {
 }
 
 pub(super) async fn read(connection: &Connection, ids: &[OpportunityId]) -> Result<Vec<Option<Versioned<Opportunity>>>, CatalogError> {
-    let statement = connection
-        .prepare("SELECT o.seq_no, d.document FROM opportunities o JOIN opportunity_documents d ON d.id = o.id WHERE o.opportunity = ?1")
-        .await
-        .map_err(classify)?;
-    let mut found = Vec::with_capacity(ids.len());
-    for id in ids {
-        statement.reset();
-        let mut rows = statement.query([id.to_string()]).await.map_err(classify)?;
-        found.push(match rows.next().await.map_err(classify)? {
-            Some(row) => Some(Versioned {
-                version: version(INDEX, column_integer(&row, 0)?),
-                value: decode(&column_text(&row, 1)?)?,
-            }),
-            None => None,
-        });
-    }
-    Ok(found)
-}
-
-pub(super) async fn search(connection: &Connection, query: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError> {
-    let place = query.place()?;
-    transaction(connection, "BEGIN DEFERRED", async || {
-        let filter = filter(query);
-        let total = filter.count(connection, "opportunities").await?;
-        let ids = filter.row_ids(connection, "opportunities", &order(query), place, query.page_size() + 1).await?;
-        let statement = connection
-            .prepare("SELECT document FROM opportunity_documents WHERE id = ?1")
-            .await
-            .map_err(classify)?;
-        let mut items = Vec::with_capacity(ids.len());
-        for id in ids {
-            statement.reset();
-            let mut rows = statement.query([id]).await.map_err(classify)?;
-            if let Some(row) = rows.next().await.map_err(classify)? {
-                items.push(decode(&column_text(&row, 0)?)?);
-            }
-        }
-        let next_cursor = query.cut(&mut items, |opportunity| place_of_opportunity(opportunity, query.sort.field));
-        Ok(Page {
-            items,
-            total: Total { value: total, exact: true },
-            next_cursor,
+    let select = "SELECT o.seq_no, d.document FROM opportunities o JOIN opportunity_documents d ON d.id = o.id WHERE o.opportunity = ?1";
+    let keys = ids.iter().map(|id| Value::Text(id.to_string()));
+    find_rows(connection, select, keys, |row| {
+        Ok(Versioned {
+            version: version(INDEX, column_integer(row, 0)?),
+            value: decode(&column_text(row, 1)?)?,
         })
     })
     .await
+}
+
+pub(super) async fn search(connection: &Connection, query: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError> {
+    let from = ("opportunities", "SELECT document FROM opportunity_documents WHERE id = ?1");
+    let decode = |row: &Row| decode(&column_text(row, 0)?);
+    filter(query)
+        .page(connection, from, query, &order(query), decode, |found| {
+            place_of_opportunity(found, query.sort.field)
+        })
+        .await
 }
 
 fn filter(query: &OpportunityQuery) -> Filter {

@@ -1,15 +1,15 @@
 //! Products: rows, reads, searches.
 
-use libsql::{Connection, Value};
+use libsql::{Connection, Row, Value};
 
-use super::connection::{classify, column_integer, column_text, transaction};
+use super::connection::{column_integer, column_text};
 use super::filter::{Filter, Order};
-use super::table::{RowWrite, Table, version};
-use crate::adapters::paging::{Paged, place_of_product};
+use super::table::{RowWrite, Table, find_rows, version};
+use crate::adapters::paging::place_of_product;
 use crate::adapters::words;
 use crate::domain::listing::name_key;
 use crate::domain::{Asin, Marketplace, StoredProduct};
-use crate::ports::catalog::{CatalogError, Page, ProductQuery, ProductSort, Total, Versioned, Write};
+use crate::ports::catalog::{CatalogError, Page, ProductQuery, ProductSort, Versioned, Write};
 use crate::wire::ProductDocument;
 
 /// The name of the collection in versions.
@@ -72,51 +72,25 @@ fn decode(text: &str) -> Result<StoredProduct, CatalogError> {
 }
 
 pub(super) async fn read(connection: &Connection, asins: &[Asin]) -> Result<Vec<Option<Versioned<StoredProduct>>>, CatalogError> {
-    let statement = connection
-        .prepare("SELECT p.seq_no, d.document FROM products p JOIN product_documents d ON d.id = p.id WHERE p.asin = ?1")
-        .await
-        .map_err(classify)?;
-    let mut found = Vec::with_capacity(asins.len());
-    for asin in asins {
-        statement.reset();
-        let mut rows = statement.query([asin.as_str()]).await.map_err(classify)?;
-        found.push(match rows.next().await.map_err(classify)? {
-            Some(row) => Some(Versioned {
-                version: version(INDEX, column_integer(&row, 0)?),
-                value: decode(&column_text(&row, 1)?)?,
-            }),
-            None => None,
-        });
-    }
-    Ok(found)
-}
-
-pub(super) async fn search(connection: &Connection, query: &ProductQuery) -> Result<Page<StoredProduct>, CatalogError> {
-    let place = query.place()?;
-    transaction(connection, "BEGIN DEFERRED", async || {
-        let filter = filter(query);
-        let total = filter.count(connection, "products").await?;
-        let ids = filter.row_ids(connection, "products", &order(query), place, query.page_size() + 1).await?;
-        let statement = connection
-            .prepare("SELECT document FROM product_documents WHERE id = ?1")
-            .await
-            .map_err(classify)?;
-        let mut items = Vec::with_capacity(ids.len());
-        for id in ids {
-            statement.reset();
-            let mut rows = statement.query([id]).await.map_err(classify)?;
-            if let Some(row) = rows.next().await.map_err(classify)? {
-                items.push(decode(&column_text(&row, 0)?)?);
-            }
-        }
-        let next_cursor = query.cut(&mut items, |stored| place_of_product(stored, query.sort.field));
-        Ok(Page {
-            items,
-            total: Total { value: total, exact: true },
-            next_cursor,
+    let select = "SELECT p.seq_no, d.document FROM products p JOIN product_documents d ON d.id = p.id WHERE p.asin = ?1";
+    let keys = asins.iter().map(|asin| Value::Text(asin.to_string()));
+    find_rows(connection, select, keys, |row| {
+        Ok(Versioned {
+            version: version(INDEX, column_integer(row, 0)?),
+            value: decode(&column_text(row, 1)?)?,
         })
     })
     .await
+}
+
+pub(super) async fn search(connection: &Connection, query: &ProductQuery) -> Result<Page<StoredProduct>, CatalogError> {
+    let from = ("products", "SELECT document FROM product_documents WHERE id = ?1");
+    let decode = |row: &Row| decode(&column_text(row, 0)?);
+    filter(query)
+        .page(connection, from, query, &order(query), decode, |found| {
+            place_of_product(found, query.sort.field)
+        })
+        .await
 }
 
 fn filter(query: &ProductQuery) -> Filter {

@@ -2,12 +2,12 @@
 
 use libsql::{Connection, Row, Value};
 
-use super::connection::{classify, column_integer, column_optional_text, column_text, transaction};
+use super::connection::{column_integer, column_optional_text, column_text};
 use super::filter::{Filter, Order};
-use super::table::{RowWrite, Table, version};
-use crate::adapters::paging::{Paged, StateList, place_of_state};
+use super::table::{RowWrite, Table, find_rows, version};
+use crate::adapters::paging::{StateList, place_of_state};
 use crate::domain::UnixMillis;
-use crate::ports::catalog::{CatalogError, Page, StateKind, StateQuery, StateRecord, Total, Versioned, Write};
+use crate::ports::catalog::{CatalogError, Page, StateKind, StateQuery, StateRecord, Versioned, Write};
 
 pub(super) fn table(kind: StateKind) -> Table {
     let columns: Vec<String> = ["kind", "belongs_to", "status", "at", "body"].map(str::to_owned).into();
@@ -57,56 +57,32 @@ fn decode(kind: StateKind, row: &Row) -> Result<Versioned<StateRecord>, CatalogE
 }
 
 pub(super) async fn read(connection: &Connection, kind: StateKind, ids: &[String]) -> Result<Vec<Option<Versioned<StateRecord>>>, CatalogError> {
-    let statement = connection
-        .prepare(&format!("SELECT {COLUMNS} FROM states WHERE kind = '{}' AND record = ?1", kind.collection()))
-        .await
-        .map_err(classify)?;
-    let mut found = Vec::with_capacity(ids.len());
-    for id in ids {
-        statement.reset();
-        let mut rows = statement.query([id.as_str()]).await.map_err(classify)?;
-        found.push(match rows.next().await.map_err(classify)? {
-            Some(row) => Some(decode(kind, &row)?),
-            None => None,
-        });
-    }
-    Ok(found)
+    let select = format!("SELECT {COLUMNS} FROM states WHERE kind = '{}' AND record = ?1", kind.collection());
+    let keys = ids.iter().map(|id| Value::Text(id.clone()));
+    find_rows(connection, &select, keys, |row| decode(kind, row)).await
 }
 
 pub(super) async fn list(connection: &Connection, kind: StateKind, query: &StateQuery) -> Result<Page<Versioned<StateRecord>>, CatalogError> {
+    let mut filter = Filter::default();
+    filter.and("kind = ?", [Value::Text(kind.collection().into())]);
+    filter.and_if("belongs_to = ?", query.group.clone());
+    filter.and_if("status = ?", query.status.clone());
+    let order = Order {
+        column: "at",
+        nullable: false,
+        descending: !query.ascending,
+        id: "record",
+    };
+    let select = format!("SELECT {COLUMNS} FROM states WHERE id = ?1");
     let list = StateList { kind, query };
-    let place = list.place()?;
-    transaction(connection, "BEGIN DEFERRED", async || {
-        let mut filter = Filter::default();
-        filter.and("kind = ?", [Value::Text(kind.collection().into())]);
-        filter.and_if("belongs_to = ?", query.group.clone());
-        filter.and_if("status = ?", query.status.clone());
-        let total = filter.count(connection, "states").await?;
-        let order = Order {
-            column: "at",
-            nullable: false,
-            descending: !query.ascending,
-            id: "record",
-        };
-        let ids = filter.row_ids(connection, "states", &order, place, list.page_size() + 1).await?;
-        let statement = connection
-            .prepare(&format!("SELECT {COLUMNS} FROM states WHERE id = ?1"))
-            .await
-            .map_err(classify)?;
-        let mut items = Vec::with_capacity(ids.len());
-        for id in ids {
-            statement.reset();
-            let mut rows = statement.query([id]).await.map_err(classify)?;
-            if let Some(row) = rows.next().await.map_err(classify)? {
-                items.push(decode(kind, &row)?);
-            }
-        }
-        let next_cursor = list.cut(&mut items, |record| place_of_state(&record.value));
-        Ok(Page {
-            items,
-            total: Total { value: total, exact: true },
-            next_cursor,
-        })
-    })
-    .await
+    filter
+        .page(
+            connection,
+            ("states", &select),
+            &list,
+            &order,
+            |row| decode(kind, row),
+            |record| place_of_state(&record.value),
+        )
+        .await
 }

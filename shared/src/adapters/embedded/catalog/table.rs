@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use libsql::{Connection, Value};
+use libsql::{Connection, Row, Value};
 
 use super::connection::{self, classify, column_integer};
 use crate::adapters::paging::refuse_id;
@@ -35,6 +35,23 @@ pub(super) fn version(index: &str, seq_no: i64) -> Version {
         seq_no: seq_no.unsigned_abs(),
         primary_term: 1,
     }
+}
+
+/// The row of each key, in the order of the keys; the key is parameter 1 of `select`.
+pub(super) async fn find_rows<T>(
+    connection: &Connection,
+    select: &str,
+    keys: impl IntoIterator<Item = Value>,
+    decode: impl Fn(&Row) -> Result<T, CatalogError>,
+) -> Result<Vec<Option<T>>, CatalogError> {
+    let statement = connection.prepare(select).await.map_err(classify)?;
+    let mut found = Vec::new();
+    for key in keys {
+        statement.reset();
+        let mut rows = statement.query([key]).await.map_err(classify)?;
+        found.push(rows.next().await.map_err(classify)?.as_ref().map(&decode).transpose()?);
+    }
+    Ok(found)
 }
 
 /// Writes rows in one transaction; outcomes stand in their order.

@@ -1,5 +1,6 @@
 //! Keepa's real responses through the client's reading side.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use producer::keepa::notification;
@@ -12,8 +13,9 @@ fn sample(name: &str) -> Option<String> {
     match std::fs::read_to_string(&path) {
         Ok(text) => Some(text),
         Err(error) => {
-            assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{} is missing: {error}", path.display());
-            eprintln!("SKIPPED: {} is not there ({error})", path.display());
+            assert!(std::env::var_os("CI").is_none(), "{} is missing: {error}", path.display());
+            // Not eprintln: the test runner would keep that to itself.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {} is not there ({error})", path.display());
             None
         }
     }

@@ -9,6 +9,7 @@
 mod cache;
 mod config;
 pub mod decode;
+pub mod dlq;
 pub mod fold;
 mod limit;
 mod metrics;

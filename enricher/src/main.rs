@@ -2,16 +2,39 @@
 
 use std::process::ExitCode;
 
+use enricher::dlq;
 use shared::boot::{self, Program};
 
 const PROGRAM: Program = Program {
     name: "enricher",
-    about: "Turns raw records into products: checks, converts, merges, writes.",
+    about: "Turns raw records into products: checks, converts, merges, writes.\n`enricher dlq --help`: dead letters, listed, shown, replayed.",
     version: env!("CARGO_PKG_VERSION"),
     variables: "  MARKETS, STALE_AFTER, LEG_STALE_AFTER\n  KAFKA_BROKERS, TOPIC_PREFIX, INSTANCE_NAME, ELASTICSEARCH_URL, INDEX_PREFIX, METRICS_LISTEN, RUST_LOG, LOG_FORMAT\n  The README says what each means.",
     components: &["enricher"],
 };
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((first, rest)) = arguments.split_first()
+        && first == "dlq"
+    {
+        return dead_letters(rest);
+    }
     boot::service(PROGRAM, enricher::Config::read, enricher::run)
+}
+
+fn dead_letters(arguments: &[String]) -> ExitCode {
+    match dlq::parse(arguments) {
+        Ok(dlq::Command::Help) => {
+            println!("{}", dlq::HELP);
+            ExitCode::SUCCESS
+        }
+        Ok(command) => boot::command_on_event_log(&PROGRAM, |event_log, shutdown| async move {
+            dlq::run(command, event_log, &mut std::io::stdout().lock(), shutdown).await
+        }),
+        Err(mistake) => {
+            eprintln!("enricher: {mistake}\n\n{}", dlq::HELP);
+            ExitCode::from(2)
+        }
+    }
 }

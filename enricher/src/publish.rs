@@ -12,8 +12,15 @@ use crate::write::wait;
 
 /// Messages on their way at a time; the publisher also bounds their bytes.
 const AT_ONCE: usize = 200;
-/// Names of headers that only dead letters have.
-const DEAD_LETTER_HEADERS: &str = "dlq.";
+/// Names of headers that only dead letters have, and their replays, begin with this.
+pub(crate) const DEAD_LETTER_HEADERS: &str = "dlq.";
+/// How often a record was refused.
+pub(crate) const ATTEMPTS: &str = "dlq.attempts";
+/// The dead letter that a record, or a newer dead letter, was before it was replayed.
+pub(crate) const REPLAYED_FROM: &str = "dlq.replayed-from";
+/// Says [`OMITTED`] where the value was too large for a dead letter.
+pub(crate) const PAYLOAD: &str = "dlq.payload";
+pub(crate) const OMITTED: &str = "omitted";
 
 /// The way out of one partition.
 pub(crate) struct Outlet {
@@ -66,7 +73,7 @@ impl Outlet {
             Sending {
                 topic: Topic::RawUpdatesDlq,
                 message,
-                instead: instead.with_header("dlq.payload", "omitted"),
+                instead: instead.with_header(PAYLOAD, OMITTED),
             }
         });
         self.send_all(sending.collect(), trouble).await
@@ -113,9 +120,7 @@ impl Outlet {
 /// The original bytes, key and headers, and where and why they were refused.
 pub(crate) fn dead_letter(record: &Record, refusal: &Refusal, topic: &str) -> Message {
     // What a replayed dead letter says of its former refusal would contradict what is said of this one.
-    let attempts = record
-        .header("dlq.attempts")
-        .and_then(|value| std::str::from_utf8(value).ok()?.parse::<u64>().ok());
+    let attempts = record.header(ATTEMPTS).and_then(|value| std::str::from_utf8(value).ok()?.parse::<u64>().ok());
     let originals = record.headers.iter().filter(|(name, _)| !name.starts_with(DEAD_LETTER_HEADERS));
     let mut headers: Vec<(String, Vec<u8>)> = originals.map(|(name, value)| (name.clone(), value.clone().unwrap_or_default())).collect();
     for (name, value) in [
@@ -125,9 +130,13 @@ pub(crate) fn dead_letter(record: &Record, refusal: &Refusal, topic: &str) -> Me
         ("dlq.timestamp", timestamp_of(record).0.to_string()),
         ("dlq.error.class", refusal.class.name().to_owned()),
         ("dlq.error.message", refusal.message.clone()),
-        ("dlq.attempts", attempts.unwrap_or(0).saturating_add(1).to_string()),
+        (ATTEMPTS, attempts.unwrap_or(0).saturating_add(1).to_string()),
     ] {
         headers.push((name.to_owned(), value.into_bytes()));
+    }
+    // So that the older letter is not replayed beside the newer one.
+    if let Some(letter) = record.header(REPLAYED_FROM) {
+        headers.push((REPLAYED_FROM.to_owned(), letter.to_vec()));
     }
     Message {
         key: record.key.clone().unwrap_or_default(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::elastic::{ElasticCatalog, ElasticConfig};
+use crate::adapters::kafka::EventLog;
 use crate::config::{ConfigError, Environment};
 use crate::health::Health;
 use crate::ports::{EventLogSettings, Ports};
@@ -43,19 +44,21 @@ pub enum Command {
 /// Reads the command line; `Err` holds the exit code where there is nothing more to do.
 ///
 /// # Errors
-/// `--help` and `--version` (code 0), anything unknown (code 2): what is to be said has been printed.
+/// `--help` and `--version` (code 0), `--probe` (0 if ready, else 1), anything unknown (2): what is to be said has been
+/// printed.
 pub fn parse_arguments(program: &Program, arguments: impl Iterator<Item = String>) -> Result<Command, ExitCode> {
     let mut command = Command::Run;
     for argument in arguments {
         match argument.as_str() {
             "--check" => command = Command::Check,
+            "--probe" => return Err(probe(&Environment::from_process())),
             "--version" | "-V" => {
                 show(&format!("{} {}", program.name, program.version));
                 return Err(ExitCode::SUCCESS);
             }
             "--help" | "-h" => {
                 show(&format!(
-                    "{} {}\n{}\n\nUsage: {} [--check | --help | --version]\n\n  --check    show the effective settings, secrets masked, and whether each outside system answers\n\nSettings come from the environment:\n{}",
+                    "{} {}\n{}\n\nUsage: {} [--check | --probe | --help | --version]\n\n  --check    show the effective settings, secrets masked, and whether each outside system answers\n  --probe    ask the one that runs here, with the same settings, whether it is ready\n\nSettings come from the environment:\n{}",
                     program.name, program.version, program.about, program.name, program.variables
                 ));
                 return Err(ExitCode::SUCCESS);
@@ -67,6 +70,30 @@ pub fn parse_arguments(program: &Program, arguments: impl Iterator<Item = String
         }
     }
     Ok(command)
+}
+
+/// Says whether the process that runs with these settings on this machine is ready.
+fn probe(environment: &Environment) -> ExitCode {
+    let address = |name| environment.parsed(name, None, "an address such as 127.0.0.1:9100", |text| text.parse().ok().map(Some));
+    // The API and compose answer on their own address too.
+    let listen = address("METRICS_LISTEN").or_else(|| address("API_LISTEN"));
+    if let Err(error) = environment.finish(()) {
+        return report_mistakes(&error);
+    }
+    let Some(listen) = listen else {
+        eprintln!("--probe: neither METRICS_LISTEN nor API_LISTEN says where the service listens");
+        return ExitCode::from(2);
+    };
+    match probes::ask(listen) {
+        Ok(said) => {
+            show(said.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(said) => {
+            eprintln!("{}", said.trim_end());
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Prints a line; a reader that has seen enough (`| head`) is no fault.
@@ -191,6 +218,33 @@ where
         tasks.spawn(program.name, run(config, ports, shutdown));
         Ok(tasks.join(DRAIN).await?)
     })
+}
+
+/// A command of a service that needs the event log alone, such as `enricher dlq list`: reads where it is from the
+/// environment, runs, ends. Logs nothing below warnings unless it is told to.
+pub fn command_on_event_log<Fut>(program: &Program, run: impl FnOnce(EventLog, CancellationToken) -> Fut) -> ExitCode
+where
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let environment = Environment::from_process();
+    let telemetry_config = telemetry::TelemetryConfig::read(&environment, program.name, "warn");
+    let settings = EventLogSettings::read(&environment);
+    if settings.brokers.is_none() {
+        environment.mistake("KAFKA_BROKERS is not set: it says where the event log is (compose prints the address of its own)");
+    }
+    let brokers = match environment.finish(settings.brokers.clone()) {
+        Ok(brokers) => brokers.expect("its absence is a mistake"),
+        Err(error) => return report_mistakes(&error),
+    };
+    let _telemetry = match telemetry::init(&telemetry_config) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("telemetry cannot start: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let event_log = settings.connect(brokers, false, &format!("{}-command", program.name));
+    runtime::serve(|shutdown| run(event_log, shutdown))
 }
 
 /// Prints a line per outside system.

@@ -1,6 +1,7 @@
-//! `/health/live`, `/health/ready` and `/metrics` of a standalone service, on `METRICS_LISTEN`.
+//! `/health/live`, `/health/ready` and `/metrics` of a standalone service, on `METRICS_LISTEN`; and how a container asks.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,42 @@ fn metrics() -> Response {
         .body(prometheus_text())
 }
 
+/// How long [`ask`] waits for a connection, and for each part of the answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// More of an answer is not read.
+const MAX_ANSWER: u64 = 64 * 1024;
+
+/// Asks the process that listens at this address on the same machine for `/health/ready`: for images that hold no HTTP
+/// client. `Ok` and `Err` hold what it says.
+///
+/// # Errors
+/// If it does not answer, or with another status than 200.
+pub fn ask(listen: SocketAddr) -> Result<String, String> {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    let address = SocketAddr::new(ip, listen.port());
+    let exchange = || -> std::io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        write!(stream, "GET /health/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = exchange().map_err(|error| format!("{address} does not answer: {error}"))?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    if head.split(' ').nth(1) == Some("200") {
+        Ok(body.to_owned())
+    } else {
+        Err(format!("not ready: {}\n{body}", head.lines().next().unwrap_or_default()))
+    }
+}
+
 /// Serves the probes until `shutdown`.
 ///
 /// # Errors
@@ -75,4 +112,39 @@ pub async fn serve(listen: SocketAddr, health: Health, components: Vec<&'static 
         .run_with_graceful_shutdown(routes, shutdown.cancelled(), Some(Duration::from_secs(1)))
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::UnixMillis;
+
+    fn free_address() -> SocketAddr {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("an address")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_container_is_told_whether_its_service_is_ready() {
+        let address = free_address();
+        let everywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
+        let (health, shutdown) = (Health::default(), CancellationToken::new());
+        let mut server = tokio::task::JoinSet::new();
+        server.spawn(serve(address, health.clone(), vec!["catalog"], shutdown.clone()));
+        let said = async || tokio::task::spawn_blocking(move || ask(everywhere)).await.expect("no panic");
+        while said().await.is_err_and(|said| said.contains("does not answer")) {
+            tokio::task::yield_now().await;
+        }
+
+        health.down("catalog", "is away", UnixMillis::now());
+        let unready = said().await.unwrap_err();
+        assert!(unready.contains("503") && unready.contains("is away"), "{unready}");
+        health.up("catalog", UnixMillis::now());
+        let answer = said().await.unwrap();
+        assert!(answer.contains("catalog: up"), "{answer}");
+
+        shutdown.cancel();
+        server.join_next().await.expect("one task").expect("no panic").expect("served");
+        assert!(said().await.unwrap_err().contains("does not answer"));
+    }
 }

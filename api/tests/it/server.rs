@@ -35,6 +35,7 @@ async fn ports(folder: &std::path::Path) -> Ports {
         instance_name: None,
         client_id: "test".into(),
         extra: BTreeMap::new(),
+        ..EventLogConfig::default()
     });
     let catalog: Arc<dyn Catalog> = Arc::new(EmbeddedCatalog::open(&folder.join("catalog.db")).await.expect("a catalog"));
     Ports {

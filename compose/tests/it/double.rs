@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use poem::listener::{Acceptor as _, Listener as _, TcpListener};
 use poem::web::{Data, Query};
@@ -202,6 +203,11 @@ pub async fn differences(api: &Api, expected: &World) -> Vec<String> {
 
 /// Waits until everything shown equals the double's present world.
 pub async fn converges(api: &Api, double: &Double) {
+    converges_within(Duration::from_secs(120), api, double).await;
+}
+
+/// The same, where much may have piled up.
+pub async fn converges_within(patience: Duration, api: &Api, double: &Double) {
     let started = std::time::Instant::now();
     loop {
         let expected = double.expected();
@@ -210,8 +216,8 @@ pub async fn converges(api: &Api, double: &Double) {
             return;
         }
         let few: Vec<&String> = differences.iter().take(10).collect();
-        assert!(started.elapsed().as_secs() < 120, "{} differences remain: {few:#?}", differences.len());
-        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+        assert!(started.elapsed() < patience, "{} differences remain: {few:#?}", differences.len());
+        tokio::time::sleep(Duration::from_millis(250)).await;
     }
 }
 

@@ -66,7 +66,8 @@ pub fn asin(index: usize) -> String {
     }
 }
 
-fn keepa_minutes(unix_ms: i64) -> i64 {
+/// The minute since 2011-01-01 that Keepa counts in.
+pub fn keepa_minutes(unix_ms: i64) -> i64 {
     unix_ms.div_euclid(60_000) - 21_564_000
 }
 

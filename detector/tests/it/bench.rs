@@ -170,6 +170,7 @@ async fn start_log(folder: &Path) -> (EventLog, JoinSet<()>, CancellationToken) 
         instance_name: None,
         client_id: "test".into(),
         extra: BTreeMap::new(),
+        ..EventLogConfig::default()
     });
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();

@@ -1,6 +1,8 @@
 //! A broker, a catalog that can be made to fail, and a worker of one partition between them.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,7 +13,7 @@ use enricher::partition::{Handlers, Partition};
 use serde_json::{Value, json};
 use shared::adapters::embedded::broker::EmbeddedBroker;
 use shared::adapters::embedded::catalog::EmbeddedCatalog;
-use shared::adapters::kafka::{EventLog, EventLogConfig, FollowFrom, Lease, Message, PartitionHandlers as _, Record, RecordOffset, Topic};
+use shared::adapters::kafka::{EventLog, EventLogConfig, Lease, PartitionHandlers as _, Record, RecordOffset, Topic};
 use shared::config::Environment;
 use shared::domain::{Asin, Marketplace, Opportunity, OpportunityId, Product, StoredProduct, UnixMillis};
 use shared::health::{Condition as Health, Health as Board};
@@ -30,6 +32,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct World {
     pub(crate) ports: Ports,
     pub(crate) catalog: Arc<FaultyCatalog>,
+    /// The same event log as a command finds it, which cannot know that its broker is an embedded one.
+    pub(crate) of_commands: EventLog,
     pub(crate) folder: tempfile::TempDir,
     stop: CancellationToken,
     tasks: JoinSet<()>,
@@ -41,11 +45,47 @@ impl World {
         let broker = EmbeddedBroker::start(folder.path(), Duration::from_secs(86_400), 1 << 32)
             .await
             .expect("a broker");
-        let event_log = event_log(&broker.bootstrap(), BTreeMap::new());
+        let bootstrap = broker.bootstrap();
+        let event_log = event_log(&bootstrap, "test.", BTreeMap::new());
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let stopped = stop.clone();
         tasks.spawn(async move { broker.run(stopped).await });
+        let of_commands = EventLog::new(EventLogConfig {
+            embedded: false,
+            ..settings(&bootstrap, "test.", BTreeMap::new())
+        });
+        World::over(event_log, of_commands, folder, stop, tasks).await
+    }
+
+    /// The same over a real Kafka, where there is one.
+    pub(crate) async fn over_kafka() -> Option<World> {
+        let Ok(brokers) = std::env::var("KAFKA_BROKERS") else {
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "KAFKA_BROKERS is not set, and nothing is left out in CI"
+            );
+            // Past the test runner, which keeps the output of tests that pass to itself.
+            let _ = writeln!(std::io::stderr(), "SKIPPED over a real Kafka: KAFKA_BROKERS is not set");
+            return None;
+        };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        // The folder's random name is nobody else's.
+        let name = folder
+            .path()
+            .file_name()
+            .expect("it has a name")
+            .to_string_lossy()
+            .replace(|c: char| !c.is_ascii_alphanumeric(), "");
+        let event_log = EventLog::new(EventLogConfig {
+            embedded: false,
+            ..settings(&brokers, &format!("test-{name}."), BTreeMap::new())
+        });
+        let of_commands = event_log.clone();
+        Some(World::over(event_log, of_commands, folder, CancellationToken::new(), JoinSet::new()).await)
+    }
+
+    async fn over(event_log: EventLog, of_commands: EventLog, folder: tempfile::TempDir, stop: CancellationToken, tasks: JoinSet<()>) -> World {
         tokio::time::timeout(PATIENCE, event_log.ensure_topics())
             .await
             .expect("in time")
@@ -59,6 +99,7 @@ impl World {
         World {
             ports,
             catalog,
+            of_commands,
             folder,
             stop,
             tasks,
@@ -69,7 +110,7 @@ impl World {
     pub(crate) fn with_dead_event_log(&self) -> Ports {
         let never = BTreeMap::from([("message.timeout.ms".to_owned(), "300".to_owned())]);
         Ports {
-            event_log: event_log("127.0.0.1:1", never),
+            event_log: event_log("127.0.0.1:1", "test.", never),
             catalog: Arc::clone(&self.ports.catalog),
             health: Board::default(),
         }
@@ -81,33 +122,19 @@ impl World {
 
     /// All records of a topic, in order. There is one partition.
     pub(crate) async fn records(&self, topic: Topic) -> Vec<Record> {
-        const MARKER: &[u8] = b"all before this";
-        let publisher = self.ports.event_log.publisher().expect("a publisher");
-        publisher.publish(topic, Message::new(MARKER, None)).await.expect("the marker is published");
+        let log = &self.ports.event_log;
         let found: Arc<Mutex<Vec<Record>>> = Arc::default();
-        let done = CancellationToken::new();
-        let (into, seen) = (Arc::clone(&found), done.clone());
-        // Markers of earlier calls are skipped; this one is the newest, and this many of them come.
-        let mut expected = self.markers(topic);
-        let follow = self.ports.event_log.follow(topic, FollowFrom::Beginning, done.clone(), move |record| {
-            if record.key.as_deref() == Some(MARKER) {
-                expected -= 1;
-                if expected == 0 {
-                    seen.cancel();
-                }
-            } else {
+        let into = Arc::clone(&found);
+        let reading = async {
+            let extent = log.extent(topic).await?;
+            let read = log.read(topic, extent, CancellationToken::new(), move |record| {
                 into.lock().expect("not poisoned").push(record);
-            }
-        });
-        tokio::time::timeout(PATIENCE, follow).await.expect("in time").expect("followed");
+                ControlFlow::Continue(())
+            });
+            read.await
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("in time").expect("read");
         found.lock().expect("not poisoned").clone()
-    }
-
-    fn markers(&self, topic: Topic) -> usize {
-        let mut markers = self.catalog.markers.lock().expect("not poisoned");
-        let count = markers.entry(topic).or_insert(0);
-        *count += 1;
-        *count
     }
 
     /// What was published of products: ASIN and revision, in order.
@@ -146,17 +173,22 @@ pub(crate) fn is_down_for(board: &Board, reason: &str) -> bool {
     matches!(components.get("enricher").map(|component| &component.condition), Some(Health::Down { reason: why }) if why.contains(reason))
 }
 
-fn event_log(brokers: &str, extra: BTreeMap<String, String>) -> EventLog {
-    EventLog::new(EventLogConfig {
+fn event_log(brokers: &str, prefix: &str, extra: BTreeMap<String, String>) -> EventLog {
+    EventLog::new(settings(brokers, prefix, extra))
+}
+
+fn settings(brokers: &str, prefix: &str, extra: BTreeMap<String, String>) -> EventLogConfig {
+    EventLogConfig {
         brokers: brokers.to_owned(),
-        topic_prefix: "test.".into(),
+        topic_prefix: prefix.to_owned(),
         partitions: 1,
         replication: 1,
         embedded: true,
         instance_name: None,
         client_id: "enricher-test".into(),
         extra,
-    })
+        ..EventLogConfig::default()
+    }
 }
 
 pub(crate) fn config() -> Config {
@@ -264,7 +296,6 @@ pub(crate) struct FaultyCatalog {
     pub(crate) inner: EmbeddedCatalog,
     script: Mutex<Script>,
     calls: Mutex<Vec<Vec<String>>>,
-    markers: Mutex<BTreeMap<Topic, usize>>,
 }
 
 impl FaultyCatalog {
@@ -273,7 +304,6 @@ impl FaultyCatalog {
             inner: EmbeddedCatalog::open(path).await.expect("a catalog"),
             script: Mutex::new(Box::new(|_| Fault::None)),
             calls: Mutex::default(),
-            markers: Mutex::default(),
         }
     }
 

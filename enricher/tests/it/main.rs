@@ -1,5 +1,6 @@
 //! The enricher over the embedded event log and the embedded catalog.
 
+mod dlq;
 mod faults;
 mod harness;
 mod settle;

@@ -307,6 +307,7 @@ fn ports(prefix: &str, address: std::net::SocketAddr, catalog: &Arc<EmbeddedCata
         instance_name: instance.map(str::to_owned),
         client_id: "producer-test".to_owned(),
         extra: BTreeMap::new(),
+        ..EventLogConfig::default()
     });
     Ports {
         event_log,

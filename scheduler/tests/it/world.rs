@@ -74,6 +74,7 @@ impl World {
             instance_name: None,
             client_id: "scheduler-test".into(),
             extra: BTreeMap::new(),
+            ..EventLogConfig::default()
         });
         let serving = shutdown.clone();
         surroundings.spawn("broker", async move {

@@ -2,6 +2,8 @@
 
 pub mod catalog;
 mod connect;
+mod kafka_access;
 
 pub use catalog::Catalog;
 pub use connect::{EventLogSettings, Ports};
+pub use kafka_access::KafkaAccess;

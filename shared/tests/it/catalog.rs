@@ -21,6 +21,8 @@ use shared::config::Environment;
 use shared::ports::Catalog;
 use shared::ports::catalog::{Condition, Version, Write, WriteOutcome};
 
+use crate::servers::address_from;
+
 /// The catalog under test.
 pub(crate) struct Subject {
     pub(crate) catalog: Arc<dyn Catalog>,
@@ -65,10 +67,7 @@ async fn run_elasticsearch<Fut: Future<Output = ()> + Send + 'static>(name: &str
 
 /// Settings with a prefix of their own, where there is a server.
 fn elasticsearch(test: &str) -> Option<ElasticConfig> {
-    if std::env::var_os("ELASTICSEARCH_URL").is_none() {
-        eprintln!("skipped: {test} needs ELASTICSEARCH_URL");
-        return None;
-    }
+    address_from("ELASTICSEARCH_URL", test)?;
     let environment = Environment::from_process();
     let config = ElasticConfig::read(&environment).expect("ELASTICSEARCH_URL is set");
     let mut config = environment.finish(config).expect("settings are valid");

@@ -4,3 +4,4 @@ mod bench;
 mod contract;
 mod embedded;
 mod real;
+mod start;

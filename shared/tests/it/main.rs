@@ -3,3 +3,4 @@
 mod catalog;
 mod event_log;
 mod schemas;
+mod servers;

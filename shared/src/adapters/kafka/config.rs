@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use super::start::AcceptedGap;
 use super::topic::Topic;
 
 /// Where the event log is and how it is used.
@@ -18,6 +19,8 @@ pub struct EventLogConfig {
     pub partitions: i32,
     /// Replication factor of topics that are created here.
     pub replication: i32,
+    /// `min.insync.replicas` of topics that are created here: so many replicas have a record before it is confirmed.
+    pub min_insync_replicas: i32,
     /// The broker is the one inside this process: short waits, a short session, no compression.
     pub embedded: bool,
     /// A name that stays the same over restarts and is unique in the group (a StatefulSet's pod name): static membership.
@@ -27,6 +30,26 @@ pub struct EventLogConfig {
     pub client_id: String,
     /// Further settings of librdkafka, security for example. They win over those made here.
     pub extra: BTreeMap<String, String>,
+    /// Gaps that an operator has accepted: records that expired before a group read them. Each other one keeps its
+    /// partition from being read. Without meaning on the embedded broker, which passes over gaps with an alarm.
+    pub accepted_gaps: Vec<AcceptedGap>,
+}
+
+impl Default for EventLogConfig {
+    fn default() -> EventLogConfig {
+        EventLogConfig {
+            brokers: String::new(),
+            topic_prefix: String::new(),
+            partitions: 3,
+            replication: 1,
+            min_insync_replicas: 1,
+            embedded: false,
+            instance_name: None,
+            client_id: "unnamed".to_owned(),
+            extra: BTreeMap::new(),
+            accepted_gaps: Vec::new(),
+        }
+    }
 }
 
 /// The extra settings may hold passwords: only their names are shown.
@@ -37,10 +60,12 @@ impl std::fmt::Debug for EventLogConfig {
             .field("topic_prefix", &self.topic_prefix)
             .field("partitions", &self.partitions)
             .field("replication", &self.replication)
+            .field("min_insync_replicas", &self.min_insync_replicas)
             .field("embedded", &self.embedded)
             .field("instance_name", &self.instance_name)
             .field("client_id", &self.client_id)
             .field("extra", &self.extra.keys().collect::<Vec<_>>())
+            .field("accepted_gaps", &self.accepted_gaps)
             .finish()
     }
 }
@@ -123,6 +148,8 @@ impl EventLogConfig {
             .set("enable.auto.commit", "true")
             .set("auto.commit.interval.ms", "1000")
             .set("enable.auto.offset.store", "false")
+            // Records that are gone are an alarm, and where to go on is decided in start.rs.
+            .set("auto.offset.reset", "error")
             .set("partition.assignment.strategy", "range,roundrobin")
             .set("max.poll.interval.ms", "300000")
             .set("session.timeout.ms", if self.embedded { "6000" } else { "30000" })
@@ -189,6 +216,7 @@ mod tests {
             instance_name: None,
             client_id: "test".to_owned(),
             extra: BTreeMap::from([("sasl.password".to_owned(), "s3cret".to_owned())]),
+            ..EventLogConfig::default()
         }
     }
 
@@ -214,6 +242,26 @@ mod tests {
         assert_eq!(named.member("g").get("group.instance.id"), Some("pod-1-g"));
         let both = EventLogConfig { embedded: true, ..named };
         assert_eq!(both.member("g").get("group.instance.id"), None);
+    }
+
+    #[test]
+    fn a_password_without_encryption_needs_no_tls_and_encryption_does() {
+        use rdkafka::consumer::BaseConsumer;
+        let made = |settings: &[(&str, &str)]| {
+            let extra = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let made: Result<BaseConsumer, _> = EventLogConfig { extra, ..config() }.admin().create();
+            made.is_ok()
+        };
+        let user = [("sasl.username", "us"), ("sasl.password", "s3cret")];
+        assert!(made(
+            &[&user[..], &[("security.protocol", "sasl_plaintext"), ("sasl.mechanisms", "PLAIN")]].concat()
+        ));
+        let has_tls = cfg!(feature = "kafka-tls");
+        assert_eq!(made(&[("security.protocol", "ssl"), ("ssl.ca.location", "probe")]), has_tls);
+        assert_eq!(
+            made(&[&user[..], &[("security.protocol", "sasl_plaintext"), ("sasl.mechanisms", "SCRAM-SHA-512")]].concat()),
+            has_tls
+        );
     }
 
     #[test]

@@ -3,6 +3,10 @@
 //! Everything that concerns the client library happens on the reading thread: polling, the rebalance call-back inside
 //! it, pausing, and handing over offsets. So an offset can only be handed over by the thread that also takes partitions
 //! away, and a result that comes after a partition was lost finds nobody to hand it to.
+//!
+//! Where a partition is read from is decided when it is assigned (`start.rs`). Until that is known it is held: assigned,
+//! paused, and nothing of it is given to its worker. Where records expired unread it stays held, with an alarm, until an
+//! operator accepts the gap ([`EventLogConfig::accepted_gaps`]).
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -13,11 +17,12 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -26,8 +31,10 @@ use super::config::EventLogConfig;
 use super::error::EventLogError;
 use super::health::{Health, HealthSensor, SensorContext};
 use super::metrics;
-use super::partition::{ConsumerLimits, Lease, LeaseLost, Slot};
+use super::partition::{ConsumerLimits, Lease, LeaseLost, Silence, Slot};
+use super::read::partitions_of;
 use super::record::{NextOffset, Record, RecordOffset};
+use super::start::{AcceptedGap, Gap, Start, decide_start};
 use super::topic::Topic;
 use crate::domain::UnixMillis;
 
@@ -47,8 +54,11 @@ const IDLE_EVERY: Duration = Duration::from_secs(1);
 const GIVE_UP_WITHIN: Duration = Duration::from_secs(1);
 /// What leaving the group may take beyond the drain before the thread is left to itself.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
-/// What asking for the group's committed offsets may take on assignment.
-const COMMITTED_WITHIN: Duration = Duration::from_secs(2);
+/// What asking where to start may take in all on assignment; what is not known by then is asked for later.
+const DECIDE_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is asked for again, and what that may take: the loop stands still meanwhile.
+const DECIDE_AGAIN_EVERY: Duration = Duration::from_secs(2);
+const DECIDE_AGAIN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Makes one worker per assigned partition.
 ///
@@ -232,6 +242,7 @@ fn start_thread(membership: Membership, arrivals: Arc<Arrivals>, stop: Cancellat
 enum Anew {
     Stalled,
     HandlerGaveUp,
+    OutOfRange,
     Fatal,
 }
 
@@ -259,6 +270,7 @@ fn read(membership: Arc<Membership>, arrivals: &Arc<Arrivals>, stop: &Cancellati
                 let why = match why {
                     Anew::Stalled => "a partition brought nothing in spite of lag",
                     Anew::HandlerGaveUp => "a handler gave up a partition that is still owned",
+                    Anew::OutOfRange => "records that were to be read next are no longer there",
                     Anew::Fatal => "the client library met a fatal error",
                 };
                 tracing::warn!(group = membership.group, why, "joining the consumer group anew");
@@ -318,6 +330,7 @@ impl Reader {
                 if member.observe(now) {
                     return Ok(Some(Anew::Stalled));
                 }
+                member.decide_again(&self.consumer, &self.topic_name, now);
             }
         }
         Ok(None)
@@ -330,6 +343,8 @@ impl Reader {
                 group: self.consumer.context().membership.group.clone(),
             }),
             Some(_) => Ok(Some(Anew::Fatal)),
+            // What is to be done about it is decided when the partition is assigned again.
+            None if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => Ok(Some(Anew::OutOfRange)),
             None => {
                 // Transient: the library goes on by itself, and the sensor has logged what is worth it.
                 tracing::debug!(%error, "reading the event log");
@@ -370,10 +385,25 @@ struct Assignment {
 struct Owned {
     slot: Arc<Slot>,
     paused: bool,
-    /// Where the group stood, until the first record shows whether the log still goes on there.
-    committed: Option<NextOffset>,
-    last_fed: Instant,
+    hold: Option<Hold>,
+    /// Where reading started; none while that is not known.
+    start: Option<NextOffset>,
+    /// The group's place is to be moved there: it stands where nothing can be read.
+    commit: Option<NextOffset>,
+    silence: Silence,
     lag: i64,
+}
+
+/// Why nothing of a partition is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// The broker has not yet said where the partition begins and the group stands.
+    Undecided {
+        /// When it is asked again.
+        next_try: Instant,
+    },
+    /// An operator has to accept that records were not read.
+    Gap,
 }
 
 /// The call-backs of a group member. They run inside `poll`, on the reading thread, and may block.
@@ -400,8 +430,11 @@ impl Member {
         let Some(owned) = assignment.partitions.get_mut(&record.partition) else {
             return;
         };
-        self.check_continuity(owned, record.partition, record.offset);
-        owned.last_fed = Instant::now();
+        // Read before the pause took effect: it will be read again from wherever the partition starts.
+        if owned.hold.is_some() {
+            return;
+        }
+        owned.silence.end(Instant::now());
         let partition = record.partition;
         if !owned.slot.push(record) {
             return;
@@ -417,27 +450,13 @@ impl Member {
         }
     }
 
-    /// The first record after an assignment shows whether the log goes on where the group stood.
-    fn check_continuity(&self, owned: &mut Owned, partition: i32, first: RecordOffset) {
-        let Some(committed) = owned.committed.take() else {
-            return;
-        };
-        if first.0 != committed.0 {
-            metrics::OFFSET_GAPS.with_label_values(&[self.group()]).inc();
-            tracing::error!(
-                group = self.group(),
-                partition,
-                committed = committed.0,
-                found = first.0,
-                "the log does not go on where the group stood: records were dropped unread, or the topic was made anew"
-            );
-        }
-    }
-
     /// Hands settled offsets to the client library, and lets partitions go on whose workers caught up.
     fn hand_over_and_resume(&self, consumer: &BaseConsumer<Member>, topic_name: &str) -> bool {
         let mut any_paused = false;
         for (&partition, owned) in &mut self.assignment().partitions {
+            if let Some(next) = owned.commit.take() {
+                self.move_group(consumer, topic_name, partition, next);
+            }
             let (settled, bytes) = {
                 let mut mailbox = owned.slot.mailbox();
                 (mailbox.take_settled(), mailbox.bytes())
@@ -454,6 +473,18 @@ impl Member {
             any_paused |= owned.paused;
         }
         any_paused
+    }
+
+    /// Moves the group's place although nothing was settled: where it stands there is nothing to be read, and the client
+    /// library would only ever commit what is greater.
+    fn move_group(&self, consumer: &BaseConsumer<Member>, topic_name: &str, partition: i32, next: NextOffset) {
+        let mut offsets = TopicPartitionList::new();
+        let committed = offsets
+            .add_partition_offset(topic_name, partition, Offset::Offset(next.0))
+            .and_then(|()| consumer.commit(&offsets, CommitMode::Async));
+        if let Err(error) = committed {
+            tracing::warn!(group = self.group(), partition, %error, "the group's place was not moved, the next assignment will try again");
+        }
     }
 
     /// The one place where an offset is handed over. The list takes the value as it is: the *next* offset.
@@ -484,45 +515,87 @@ impl Member {
     /// Sets the gauges. Is a partition stuck?
     fn observe(&self, now: Instant) -> bool {
         let wall = UnixMillis::now();
-        let (mut records, mut paused, mut stalled) = (0, 0, false);
+        let (mut records, mut paused, mut held, mut stalled) = (0, 0, 0, false);
         let up = *self.membership.sensor.subscribe().borrow() == Health::Up;
-        for (&partition, owned) in &self.assignment().partitions {
+        for (&partition, owned) in &mut self.assignment().partitions {
             let mailbox = owned.slot.mailbox();
             records += mailbox.records();
             paused += i64::from(owned.paused);
+            held += i64::from(owned.hold.is_some());
             let age_ms = mailbox.oldest_ms().map_or(0, |oldest| wall.millis_since(UnixMillis(oldest)).max(0));
             metrics::CONSUMER_LAG_SECONDS
                 .with_label_values(&[self.group(), &partition.to_string()])
                 .set(Duration::from_millis(age_ms.unsigned_abs()).as_secs_f64());
-            if up && owned.lag > 0 && !owned.paused && mailbox.records() == 0 && now.duration_since(owned.last_fed) > STALLED_AFTER {
+            let is_expecting = up && owned.lag > 0 && !owned.paused && owned.hold.is_none() && mailbox.records() == 0;
+            if owned.silence.lasts(is_expecting, now) > STALLED_AFTER {
                 metrics::PARTITION_STALLS.with_label_values(&[self.group()]).inc();
                 stalled = true;
             }
         }
         metrics::RECORDS_IN_FLIGHT.with_label_values(&[self.group()]).set(to_gauge(records));
         metrics::PARTITIONS_PAUSED.with_label_values(&[self.group()]).set(paused);
+        metrics::PARTITIONS_HELD.with_label_values(&[self.group()]).set(held);
         stalled
     }
 
-    fn assign(&self, consumer: &BaseConsumer<Member>, partitions: &TopicPartitionList) {
-        if self.closing.load(Ordering::Acquire) {
+    fn assign(&self, consumer: &BaseConsumer<Member>, partitions: &mut TopicPartitionList) {
+        let numbers: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
+        let topic_name = self.membership.config.topic_name(self.membership.topic);
+        let closing = self.closing.load(Ordering::Acquire);
+        let places = if closing {
+            BTreeMap::new()
+        } else {
+            self.places(consumer, &topic_name, &numbers, DECIDE_WITHIN)
+        };
+        for &partition in &numbers {
+            let from = match places.get(&partition) {
+                // The library asks for it once more by itself, and checks that the log was not cut since.
+                Some(Place { begin: false, start, .. }) if start.is_some() => Offset::Stored,
+                Some(Place { start: Some(start), .. }) => Offset::Offset(start.0),
+                // Held. Anything that is certain to be there.
+                _ => Offset::Beginning,
+            };
+            if let Err(error) = partitions.set_partition_offset(&topic_name, partition, from) {
+                tracing::error!(group = self.group(), partition, %error, "cannot set where a partition starts");
+            }
+        }
+        let assigned = match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(partitions),
+            _ => consumer.assign(partitions),
+        };
+        if let Err(error) = assigned {
+            tracing::error!(group = self.group(), %error, "cannot take the partitions that were assigned");
+        }
+        if closing {
             return;
         }
-        let committed = self.committed(consumer, partitions);
         // A pause outlives the assignment it was made in.
         let _ = consumer.resume(partitions);
+        let now = Instant::now();
         let mut assignment = self.assignment();
-        for partition in partitions.elements().iter().map(|element| element.partition()) {
+        for partition in numbers {
             let epoch = assignment.epochs.entry(partition).or_default();
             *epoch += 1;
             let slot = Slot::new(partition, *epoch);
-            let owned = Owned {
+            let mut owned = Owned {
                 slot: Arc::clone(&slot),
                 paused: false,
-                committed: committed.get(&partition).copied(),
-                last_fed: Instant::now(),
+                hold: Some(Hold::Undecided {
+                    next_try: now + DECIDE_AGAIN_EVERY,
+                }),
+                start: None,
+                commit: None,
+                silence: Silence::beginning(now),
                 lag: 0,
             };
+            if let Some(place) = places.get(&partition) {
+                self.settle_place(&mut owned, place);
+            }
+            if owned.hold.is_some()
+                && let Err(error) = consumer.pause(&one_partition(&topic_name, partition))
+            {
+                tracing::warn!(partition, %error, "cannot pause a partition");
+            }
             assignment.partitions.insert(partition, owned);
             self.arrivals.add(slot);
         }
@@ -530,19 +603,121 @@ impl Member {
         tracing::info!(group = self.group(), partitions = ?assignment.partitions.keys(), "partitions assigned");
     }
 
-    /// Where the group stands. Only for the alarm of [`Member::check_continuity`], so no answer is no fault.
-    fn committed(&self, consumer: &BaseConsumer<Member>, partitions: &TopicPartitionList) -> BTreeMap<i32, NextOffset> {
-        let Ok(committed) = consumer.committed_offsets(partitions.clone(), COMMITTED_WITHIN) else {
-            return BTreeMap::new();
-        };
-        committed
-            .elements()
-            .iter()
-            .filter_map(|element| match element.offset() {
-                Offset::Offset(next) => Some((element.partition(), NextOffset(next))),
+    fn settle_place(&self, owned: &mut Owned, place: &Place) {
+        owned.start = place.start;
+        owned.hold = if place.start.is_some() { None } else { Some(Hold::Gap) };
+        owned.commit = place.start.filter(|_| place.moves_group);
+    }
+
+    /// Asks again where held partitions start, which the broker did not say when they were assigned.
+    fn decide_again(&self, consumer: &BaseConsumer<Member>, topic_name: &str, now: Instant) {
+        let due: Vec<i32> = {
+            let mut assignment = self.assignment();
+            let due = assignment.partitions.iter_mut().filter_map(|(&partition, owned)| match &mut owned.hold {
+                Some(Hold::Undecided { next_try }) if now >= *next_try => {
+                    *next_try = now + DECIDE_AGAIN_EVERY;
+                    Some(partition)
+                }
                 _ => None,
-            })
-            .collect()
+            });
+            due.collect()
+        };
+        if due.is_empty() {
+            return;
+        }
+        for (partition, place) in self.places(consumer, topic_name, &due, DECIDE_AGAIN_WITHIN) {
+            if let Some(start) = place.start {
+                let goes_on = consumer
+                    .seek(topic_name, partition, Offset::Offset(start.0), DECIDE_AGAIN_WITHIN)
+                    .and_then(|()| consumer.resume(&one_partition(topic_name, partition)));
+                if let Err(error) = goes_on {
+                    tracing::warn!(group = self.group(), partition, %error, "a held partition cannot go on yet");
+                    continue;
+                }
+            }
+            if let Some(owned) = self.assignment().partitions.get_mut(&partition) {
+                self.settle_place(owned, &place);
+                owned.silence.end(Instant::now());
+            }
+        }
+    }
+
+    /// Where these partitions start. Those that the broker does not tell of in time are left out.
+    fn places(&self, consumer: &BaseConsumer<Member>, topic_name: &str, partitions: &[i32], within: Duration) -> BTreeMap<i32, Place> {
+        let places = Places {
+            consumer,
+            topic_name,
+            deadline: Instant::now() + within,
+        };
+        let decided = places.decide(partitions);
+        let starts = decided.unwrap_or_else(|error| {
+            // Said once: it is asked for again every other second.
+            if within == DECIDE_WITHIN {
+                tracing::warn!(group = self.group(), %error, "where to start is not known yet, partitions are held meanwhile");
+            }
+            BTreeMap::new()
+        });
+        starts.into_iter().map(|(partition, start)| (partition, self.place(partition, start))).collect()
+    }
+
+    /// What is done about a start that was decided; raises the alarms.
+    fn place(&self, partition: i32, start: Start) -> Place {
+        let group = self.group();
+        match start {
+            Start::Committed(start) => Place::at(start, false),
+            Start::Beginning(start) => Place::at(start, true),
+            Start::Recreated { committed, low } => {
+                metrics::OFFSET_GAPS.with_label_values(&[group]).inc();
+                tracing::error!(
+                    group,
+                    partition,
+                    committed = committed.0,
+                    begins_at = low.0,
+                    "the group stands behind the end of the log: the topic was made anew, or cut, and is read from its beginning"
+                );
+                Place {
+                    moves_group: true,
+                    ..Place::at(low, true)
+                }
+            }
+            Start::Gap(gap) => self.place_of_gap(partition, gap),
+        }
+    }
+
+    fn place_of_gap(&self, partition: i32, gap: Gap) -> Place {
+        let config = &self.membership.config;
+        let group = self.group();
+        let topic = config.topic_name(self.membership.topic);
+        let named = AcceptedGap::new(group, &topic, partition, gap);
+        let (committed, begins_at) = (gap.committed.map(|committed| committed.0), gap.low.0);
+        metrics::OFFSET_GAPS.with_label_values(&[group]).inc();
+        // There is one disk, whose limit drops the oldest records by intent, and nobody to ask.
+        if config.embedded || config.accepted_gaps.contains(&named) {
+            tracing::error!(group, partition, committed, begins_at, "records expired unread and are passed over");
+            return Place {
+                moves_group: true,
+                ..Place::at(gap.low, true)
+            };
+        }
+        tracing::error!(
+            group,
+            topic,
+            partition,
+            committed,
+            begins_at,
+            accept_with = %format!("KAFKA_ACCEPT_GAP={named}"),
+            "records expired unread: the partition is held until the gap is accepted"
+        );
+        let stood = committed.map_or_else(|| "nowhere".to_owned(), |committed| format!("at {committed}"));
+        self.membership.sensor.hold(
+            named.clone(),
+            format!("partition {partition} of {topic} is held: records expired before group {group} read them (it stood {stood}, the log begins at {begins_at}); KAFKA_ACCEPT_GAP={named} passes over them"),
+        );
+        Place {
+            start: None,
+            begin: false,
+            moves_group: false,
+        }
     }
 
     fn release_all(&self, consumer: &BaseConsumer<Member>, lost: bool) {
@@ -575,6 +750,7 @@ impl Member {
             // Under the lock of the mailbox: a result that comes later finds the lease ended and nobody to hand over.
             owned.slot.lease().end();
             left_over += mailbox.records_in_flight();
+            self.membership.sensor.release(self.group(), &topic_name, *partition);
             let labels = [self.group(), &partition.to_string()];
             let _ = metrics::CONSUMER_LAG.remove_label_values(&labels);
             let _ = metrics::CONSUMER_LAG_SECONDS.remove_label_values(&labels);
@@ -583,6 +759,7 @@ impl Member {
         metrics::SKIPPED_REVOKED.with_label_values(&[self.group()]).inc_by(to_count(left_over));
         metrics::RECORDS_IN_FLIGHT.with_label_values(&[self.group()]).set(0);
         metrics::PARTITIONS_PAUSED.with_label_values(&[self.group()]).set(0);
+        metrics::PARTITIONS_HELD.with_label_values(&[self.group()]).set(0);
         tracing::info!(
             group = self.group(),
             partitions = ?released.iter().map(|(partition, _)| partition).collect::<Vec<_>>(),
@@ -603,7 +780,8 @@ impl ClientContext for Member {
         if let Some(topic) = statistics.topics.get(&name) {
             let mut assignment = self.assignment();
             for (number, partition) in &topic.partitions {
-                if let (Some(owned), Some(lag)) = (assignment.partitions.get_mut(number), lag(partition)) {
+                let Some(owned) = assignment.partitions.get_mut(number) else { continue };
+                if let Some(lag) = lag(partition, owned.start) {
                     owned.lag = lag;
                     metrics::CONSUMER_LAG.with_label_values(&[self.group(), &number.to_string()]).set(lag);
                 }
@@ -618,27 +796,29 @@ impl ClientContext for Member {
 }
 
 impl ConsumerContext for Member {
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let lost = consumer.assignment_lost();
-        match rebalance {
-            Rebalance::Assign(_) => {}
-            Rebalance::Revoke(partitions) => {
-                let kind = if lost { "lost" } else { "revoke" };
-                metrics::REBALANCES.with_label_values(&[self.group(), kind]).inc();
-                let partitions: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
-                self.release(consumer, &partitions, lost);
-            }
-            Rebalance::Error(error) => {
-                metrics::REBALANCES.with_label_values(&[self.group(), "error"]).inc();
-                tracing::warn!(group = self.group(), %error, "a rebalance failed");
-                self.release_all(consumer, lost);
-            }
-        }
-    }
-
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(partitions) = rebalance {
+    /// In place of the library's own, which leaves it to a setting where a partition starts.
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             self.assign(consumer, partitions);
+            return;
+        }
+        let lost = consumer.assignment_lost();
+        if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS {
+            let kind = if lost { "lost" } else { "revoke" };
+            metrics::REBALANCES.with_label_values(&[self.group(), kind]).inc();
+            let numbers: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
+            self.release(consumer, &numbers, lost);
+        } else {
+            metrics::REBALANCES.with_label_values(&[self.group(), "error"]).inc();
+            tracing::warn!(group = self.group(), error = %RDKafkaErrorCode::from(event), "a rebalance failed");
+            self.release_all(consumer, lost);
+        }
+        let given_up = match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
+            _ => consumer.unassign(),
+        };
+        if let Err(error) = given_up {
+            tracing::error!(group = self.group(), %error, "cannot give up the partitions that were revoked");
         }
     }
 
@@ -649,6 +829,82 @@ impl ConsumerContext for Member {
             // Tried again with the next one; after a rebalance it is none of this member's business any more.
             Err(error) => tracing::debug!(group = self.group(), %error, "offsets were not committed"),
         }
+    }
+}
+
+/// Where a partition starts, and what that means.
+struct Place {
+    /// None: nowhere, it is held.
+    start: Option<NextOffset>,
+    /// That is not where the group stands.
+    begin: bool,
+    /// The group's place is moved there.
+    moves_group: bool,
+}
+
+impl Place {
+    fn at(start: NextOffset, begin: bool) -> Place {
+        Place {
+            start: Some(start),
+            begin,
+            moves_group: false,
+        }
+    }
+}
+
+/// Asks the broker where partitions begin and end, and where the group stands.
+struct Places<'a> {
+    consumer: &'a BaseConsumer<Member>,
+    topic_name: &'a str,
+    deadline: Instant,
+}
+
+impl Places<'_> {
+    /// What is known before the deadline; one partition whose leader is away keeps none of the others back.
+    fn decide(&self, partitions: &[i32]) -> KafkaResult<BTreeMap<i32, Start>> {
+        let committed = self.committed(partitions)?;
+        let mut anywhere = (!committed.is_empty()).then_some(true);
+        let mut starts = BTreeMap::new();
+        let mut failed = Ok(());
+        for &partition in partitions {
+            let (low, high) = match self.consumer.fetch_watermarks(self.topic_name, partition, self.left()) {
+                Ok(watermarks) => watermarks,
+                Err(error) => {
+                    failed = Err(error);
+                    continue;
+                }
+            };
+            let stood = committed.get(&partition).copied();
+            let has_commits = match anywhere {
+                Some(anywhere) => anywhere,
+                None if low == 0 => false,
+                None => *anywhere.insert(!self.committed(&partitions_of(self.consumer, self.topic_name, self.left())?)?.is_empty()),
+            };
+            starts.insert(partition, decide_start(stood, low, high, has_commits));
+        }
+        // Something is known: the rest is asked for again without a word.
+        if starts.is_empty() { failed.map(|()| starts) } else { Ok(starts) }
+    }
+
+    fn left(&self) -> Duration {
+        // Zero would be taken for "do not wait at all" by some calls and for "for ever" by others.
+        self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(10))
+    }
+
+    fn committed(&self, partitions: &[i32]) -> KafkaResult<BTreeMap<i32, NextOffset>> {
+        let mut asked = TopicPartitionList::with_capacity(partitions.len());
+        for &partition in partitions {
+            asked.add_partition(self.topic_name, partition);
+        }
+        let answer = self.consumer.committed_offsets(asked, self.left())?;
+        let mut committed = BTreeMap::new();
+        for element in answer.elements() {
+            element.error()?;
+            if let Offset::Offset(next) = element.offset() {
+                committed.insert(element.partition(), NextOffset(next));
+            }
+        }
+        Ok(committed)
     }
 }
 
@@ -686,11 +942,11 @@ pub(super) fn to_record(topic: Topic, message: &BorrowedMessage<'_>) -> Record {
     }
 }
 
-/// Records not yet handed over. Below zero the client library means "not known"; a group that never handed anything
-/// over has all of the log before it.
-fn lag(partition: &rdkafka::statistics::Partition) -> Option<i64> {
+/// Records not yet handed over. Below zero the client library means "not known"; a partition of which nothing was handed
+/// over yet has all from its start before it.
+fn lag(partition: &rdkafka::statistics::Partition, start: Option<NextOffset>) -> Option<i64> {
     let end = partition.hi_offset;
-    let next = partition.stored_offset.max(partition.committed_offset);
+    let next = partition.stored_offset.max(partition.committed_offset).max(start.map_or(-1, |start| start.0));
     let next = if next >= 0 { next } else { partition.lo_offset.max(0) };
     (end >= 0).then(|| (end - next).max(0))
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
@@ -17,6 +17,7 @@ use super::config::EventLogConfig;
 use super::consumer::{ReadContext, to_record};
 use super::error::EventLogError;
 use super::health::{HealthSensor, SensorContext};
+use super::read::partitions_of;
 use super::record::Record;
 use super::topic::Topic;
 
@@ -109,16 +110,7 @@ impl Follower {
     }
 
     fn take_new_partitions(&mut self) -> KafkaResult<()> {
-        let metadata = self.consumer.fetch_metadata(Some(&self.topic_name), ANSWER_WITHIN)?;
-        let partitions: Vec<i32> = metadata
-            .topics()
-            .iter()
-            .filter(|topic| topic.name() == self.topic_name && topic.error().is_none())
-            .flat_map(|topic| topic.partitions().iter().map(rdkafka::metadata::MetadataPartition::id))
-            .collect();
-        if partitions.is_empty() {
-            return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition));
-        }
+        let partitions = partitions_of(&self.consumer, &self.topic_name, ANSWER_WITHIN)?;
         let late = !self.positions.is_empty();
         let mut positions = self.positions.clone();
         for partition in partitions {

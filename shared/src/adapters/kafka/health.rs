@@ -10,6 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use tokio::sync::watch;
 
+use super::start::AcceptedGap;
 use crate::domain::UnixMillis;
 
 /// Whether the event log can be reached.
@@ -30,6 +31,8 @@ pub enum Health {
 pub(super) struct HealthSensor {
     state: watch::Sender<Health>,
     log_quota: Mutex<BTreeMap<String, Instant>>,
+    /// Partitions that wait for an operator, and why.
+    held: Mutex<Vec<(AcceptedGap, String)>>,
 }
 
 /// A line of one kind is a warning at most this often; in between it is at debug level. A broker that is away makes
@@ -45,6 +48,7 @@ impl HealthSensor {
         HealthSensor {
             state: watch::Sender::new(unknown),
             log_quota: Mutex::default(),
+            held: Mutex::default(),
         }
     }
 
@@ -78,6 +82,22 @@ impl HealthSensor {
                 changed
             }
         });
+    }
+
+    pub(super) fn hold(&self, gap: AcceptedGap, reason: String) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|(other, _)| *other != gap);
+        held.push((gap, reason));
+    }
+
+    pub(super) fn release(&self, group: &str, topic: &str, partition: i32) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|(gap, _)| !gap.is_of(group, topic, partition));
+    }
+
+    pub(super) fn held(&self) -> Vec<String> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.iter().map(|(_, reason)| reason.clone()).collect()
     }
 
     fn observe_error(&self, error: &KafkaError, reason: &str) {

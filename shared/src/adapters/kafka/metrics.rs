@@ -17,6 +17,15 @@ pub(super) static RECORDS_IN_FLIGHT: LazyLock<IntGaugeVec> =
 pub(super) static PARTITIONS_PAUSED: LazyLock<IntGaugeVec> =
     LazyLock::new(|| register_int_gauge_vec!("partitions_paused", "Partitions held back because their worker is behind", &["group"]).expect(REGISTERED_ONCE));
 
+pub(super) static PARTITIONS_HELD: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    register_int_gauge_vec!(
+        "partitions_held",
+        "Partitions that are not read: where to start is not known yet, or an operator has to accept a gap",
+        &["group"]
+    )
+    .expect(REGISTERED_ONCE)
+});
+
 pub(super) static REBALANCES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     register_int_counter_vec!("rebalances_total", "Partitions given to or taken from this member", &["group", "kind"]).expect(REGISTERED_ONCE)
 });
@@ -41,7 +50,12 @@ pub(super) static PARTITION_STALLS: LazyLock<IntCounterVec> = LazyLock::new(|| {
 });
 
 pub(super) static OFFSET_GAPS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    register_int_counter_vec!("offset_gap_total", "Partitions whose committed position was no longer in the log", &["group"]).expect(REGISTERED_ONCE)
+    register_int_counter_vec!(
+        "offset_gap_total",
+        "Times that a partition was found not to hold the records the group would have read next",
+        &["group"]
+    )
+    .expect(REGISTERED_ONCE)
 });
 
 pub(super) static DRAIN_SECONDS: LazyLock<GaugeVec> =

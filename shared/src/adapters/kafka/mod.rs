@@ -24,11 +24,14 @@ mod health;
 mod metrics;
 mod partition;
 mod publisher;
+mod read;
 mod record;
+mod start;
 mod topic;
 mod topics;
 mod trace;
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -41,7 +44,9 @@ pub use follow::FollowFrom;
 pub use health::Health;
 pub use partition::{ConsumerLimits, Lease, LeaseLost};
 pub use publisher::Publisher;
+pub use read::Extent;
 pub use record::{Message, NextOffset, Position, Record, RecordOffset};
+pub use start::{AcceptedGap, NoGap};
 pub use topic::{MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES, Topic};
 pub use trace::{TRACEPARENT, TraceParent};
 
@@ -82,6 +87,12 @@ impl EventLog {
     /// Before anything was asked it is [`Health::Down`] with the reason "not contacted yet".
     pub fn health(&self) -> watch::Receiver<Health> {
         self.shared.sensor.subscribe()
+    }
+
+    /// Partitions that nobody reads until an operator accepts that records expired unread, each with the reason and what
+    /// to set: see [`EventLogConfig::accepted_gaps`].
+    pub fn held(&self) -> Vec<String> {
+        self.shared.sensor.held()
     }
 
     /// Creates the topics that are missing, with the configured partitions and replication. Those that are there are
@@ -138,6 +149,33 @@ impl EventLog {
             limits,
         };
         consumer::consume(membership, handlers, shutdown)
+    }
+
+    /// What a topic holds now.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Refused`, as the broker or the way to it has it.
+    pub fn extent(&self, topic: Topic) -> impl Future<Output = Result<Extent, EventLogError>> + Send + use<> {
+        read::extent(self.shared.config.clone(), Arc::clone(&self.shared.sensor), topic)
+    }
+
+    /// Reads an extent of a topic without a group and without committing, and ends: with its last record, when `on_record`
+    /// breaks off, or with `shutdown`. Records that expired meanwhile are left out. `on_record` runs on a thread of its own
+    /// and may block.
+    ///
+    /// # Errors
+    /// `Unavailable` where the broker brings nothing for half a minute, `Refused` where it never will.
+    pub fn read<F>(
+        &self,
+        topic: Topic,
+        extent: Extent,
+        shutdown: CancellationToken,
+        on_record: F,
+    ) -> impl Future<Output = Result<(), EventLogError>> + Send + use<F>
+    where
+        F: FnMut(Record) -> ControlFlow<()> + Send + 'static,
+    {
+        read::read(self.shared.config.clone(), Arc::clone(&self.shared.sensor), topic, extent, shutdown, on_record)
     }
 
     /// Reads all partitions of a topic without a group and without committing, until `shutdown`. `on_record` runs on a

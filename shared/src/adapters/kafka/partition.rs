@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -207,6 +207,34 @@ impl Mailbox {
     }
 }
 
+/// How long a partition has brought nothing although something is to be had.
+///
+/// Time in which nothing is expected does not count: a worker that was busy for long, the catalog being away, leaves a
+/// partition that has brought nothing for long and is well.
+#[derive(Debug)]
+pub(super) struct Silence {
+    since: Instant,
+}
+
+impl Silence {
+    pub(super) fn beginning(now: Instant) -> Silence {
+        Silence { since: now }
+    }
+
+    /// A record came.
+    pub(super) fn end(&mut self, now: Instant) {
+        self.since = now;
+    }
+
+    /// How long it has lasted. To be looked at often, with whether records are expected at this moment.
+    pub(super) fn lasts(&mut self, is_expecting: bool, now: Instant) -> Duration {
+        if !is_expecting {
+            self.since = now;
+        }
+        now.saturating_duration_since(self.since)
+    }
+}
+
 /// A mailbox between the reading thread and its worker.
 pub(super) struct Slot {
     lease: Lease,
@@ -354,6 +382,19 @@ mod tests {
         assert_eq!(mailbox.take_settled(), Some(NextOffset(1)));
         assert_eq!(mailbox.take(&limits(1, usize::MAX)), None);
         assert_eq!(mailbox.bytes(), 0);
+    }
+
+    #[test]
+    fn a_partition_is_silent_only_while_something_is_expected_of_it() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut silence = Silence::beginning(began);
+        assert_eq!(silence.lasts(true, at(5)), Duration::from_secs(5));
+        // Its worker was busy for two minutes, then caught up.
+        assert_eq!(silence.lasts(false, at(125)), Duration::ZERO);
+        assert_eq!(silence.lasts(true, at(126)), Duration::from_secs(1));
+        silence.end(at(130));
+        assert_eq!(silence.lasts(true, at(200)), Duration::from_secs(70));
     }
 
     #[test]

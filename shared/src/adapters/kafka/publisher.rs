@@ -73,7 +73,10 @@ impl Publisher {
     /// # Errors
     /// By what the caller does next: make it smaller or dead-letter it, publish it again, or stop.
     pub async fn publish(&self, topic: Topic, mut message: Message) -> Result<Position, PublishError> {
-        message.ensure_traceparent();
+        // A dead letter has the headers of its record, whatever they are.
+        if topic != Topic::RawUpdatesDlq {
+            message.ensure_traceparent();
+        }
         let bytes = message.size();
         let result = self.try_publish(topic, &message, bytes).await;
         if let Err(error) = &result {

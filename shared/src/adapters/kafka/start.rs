@@ -77,6 +77,10 @@ impl AcceptedGap {
             committed: gap.committed.map(|committed| committed.0),
         }
     }
+
+    pub(super) fn is_of(&self, group: &str, topic: &str, partition: i32) -> bool {
+        (self.group.as_str(), self.topic.as_str(), self.partition) == (group, topic, partition)
+    }
 }
 
 /// As the operator has to write it.
@@ -184,7 +188,20 @@ mod tests {
             let gap: AcceptedGap = text.parse().expect(text);
             assert_eq!(gap.to_string(), text);
         }
-        for text in ["", "g:t:1", "g:t@1", "t:1@1", ":t:1@1", "g::1@1", "g:t:-1@1", "g:t:1@-1", "g:t:1@all", "g:t:x@1", "g:t:1@", "g:t:99999999999@1"] {
+        for text in [
+            "",
+            "g:t:1",
+            "g:t@1",
+            "t:1@1",
+            ":t:1@1",
+            "g::1@1",
+            "g:t:-1@1",
+            "g:t:1@-1",
+            "g:t:1@all",
+            "g:t:x@1",
+            "g:t:1@",
+            "g:t:99999999999@1",
+        ] {
             assert_eq!(text.parse::<AcceptedGap>(), Err(NoGap), "{text:?}");
         }
     }

@@ -84,6 +84,11 @@ async fn create_missing(config: &EventLogConfig, admin: &AdminClient<SensorConte
             .set("retention.ms", &retention)
             .set("max.message.bytes", &max_message)
             .set("message.timestamp.type", "CreateTime");
+        // Where there is one replica there is nothing to say, and the embedded broker would not know the setting.
+        let in_sync = config.min_insync_replicas.to_string();
+        if config.min_insync_replicas > 1 {
+            wanted = wanted.set("min.insync.replicas", &in_sync);
+        }
         if topic == Topic::RawUpdatesDlq {
             wanted = wanted.set("compression.type", "uncompressed");
         }
@@ -116,7 +121,7 @@ fn quiet(config: &EventLogConfig) -> rdkafka::ClientConfig {
 }
 
 /// The client library blocks, also when a client is dropped.
-async fn off_the_async_threads<T: Send + 'static>(work: impl FnOnce() -> Result<T, EventLogError> + Send + 'static) -> Result<T, EventLogError> {
+pub(super) async fn off_the_async_threads<T: Send + 'static>(work: impl FnOnce() -> Result<T, EventLogError> + Send + 'static) -> Result<T, EventLogError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(ended) => Err(EventLogError::ThreadEnded { message: ended.to_string() }),

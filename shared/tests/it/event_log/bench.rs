@@ -15,6 +15,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::servers::address_from;
+
 /// No condition takes longer, on a busy machine either.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -46,7 +48,7 @@ impl Bench {
 
     /// The real one, where there is one.
     pub fn real() -> Option<Bench> {
-        let brokers = std::env::var("KAFKA_BROKERS").ok()?;
+        let brokers = address_from("KAFKA_BROKERS", std::thread::current().name().unwrap_or("a test"))?;
         Some(Bench {
             config: config(&brokers, false),
             group: random_group(),
@@ -80,6 +82,7 @@ pub fn config(brokers: &str, embedded: bool) -> EventLogConfig {
         instance_name: None,
         client_id: "test".to_owned(),
         extra: BTreeMap::new(),
+        ..EventLogConfig::default()
     }
 }
 

@@ -222,7 +222,10 @@ fn dead_letters() -> Vec<Value> {
     minimal["key"] = Value::Null;
     minimal["value"] = Value::Null;
     minimal["headers"].as_object_mut().expect("headers").remove("traceparent");
-    vec![letter, minimal]
+    let mut omitted = minimal.clone();
+    omitted["headers"]["dlq.payload"] = "omitted".into();
+    omitted["headers"]["dlq.replayed-from"] = "0:17".into();
+    vec![letter, minimal, omitted]
 }
 
 fn observed() -> ObservedAt {

@@ -1,0 +1,237 @@
+//! Keeps what the topics hold and what readers of the API see, for the [`Ledger`].
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde::Deserialize;
+use shared::adapters::elastic::ElasticCatalog;
+use shared::adapters::kafka::{EventLog, FollowFrom, Record as LogRecord, Topic};
+use shared::domain::{Asin, Source};
+use shared::ports::Catalog as _;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::ledger::{Ledger, Observed, Place, Position, Record, Seen};
+use crate::independent;
+use crate::system::Api;
+
+const PARTITIONS: i32 = 3;
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// Longer than a record may be on its way to a follower.
+const READ_WITHIN: Duration = Duration::from_secs(120);
+
+#[derive(Default)]
+struct Books {
+    acknowledged: BTreeMap<Position, Record>,
+    dead_letters: BTreeMap<Position, (Position, Vec<u8>)>,
+    /// None: a request to evaluate again, which carries no product.
+    published: BTreeMap<Position, Option<Seen>>,
+    reads: Vec<Seen>,
+}
+
+/// Follows three topics and reads the API, until it is dropped.
+pub struct Recorder {
+    books: Arc<Mutex<Books>>,
+    brokers: String,
+    log: EventLog,
+    _tasks: JoinSet<()>,
+}
+
+/// What of an envelope the ledger needs.
+#[derive(Deserialize)]
+struct Envelope {
+    asin: String,
+    domain_id: i64,
+    fetched_at_ms: i64,
+    product: Told,
+}
+
+#[derive(Deserialize)]
+struct Told {
+    #[serde(rename = "lastUpdate")]
+    last_update: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct Published {
+    asin: String,
+    revision: i64,
+}
+
+fn read_update(payload: &[u8]) -> Option<(Place, Observed)> {
+    let envelope: Envelope = serde_json::from_slice(payload).ok()?;
+    let (market, _) = independent::MARKETS.into_iter().find(|&(_, domain)| domain == envelope.domain_id)?;
+    let minute = envelope.product.last_update.filter(|&minute| minute > 0);
+    let minute = minute.unwrap_or_else(|| independent::keepa_minutes(envelope.fetched_at_ms));
+    Some(((envelope.asin, market.to_owned()), (minute, envelope.fetched_at_ms)))
+}
+
+fn number(record: &LogRecord, header: &str) -> i64 {
+    let text = record.header(header).and_then(|value| std::str::from_utf8(value).ok());
+    text.and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| panic!("a dead letter without {header}"))
+}
+
+impl Books {
+    fn note(&mut self, record: LogRecord) {
+        let position = (record.partition, record.offset.0);
+        match record.topic {
+            Topic::RawUpdates => {
+                let payload = record.payload.unwrap_or_default();
+                let content = read_update(&payload).map_or_else(|| Record::Bad(payload), |(place, observed)| Record::Update(place, observed));
+                self.acknowledged.insert(position, content);
+            }
+            Topic::RawUpdatesDlq => {
+                let partition = i32::try_from(number(&record, "dlq.partition")).expect("a partition");
+                let origin = (partition, number(&record, "dlq.offset"));
+                self.dead_letters.insert(position, (origin, record.payload.unwrap_or_default()));
+            }
+            Topic::EnrichedProducts => {
+                let seen = record.payload.map(|payload| {
+                    let published: Published = serde_json::from_slice(&payload).expect("a product");
+                    Seen {
+                        asin: published.asin,
+                        revision: published.revision,
+                    }
+                });
+                self.published.insert(position, seen);
+            }
+            other => panic!("{other} is not followed"),
+        }
+    }
+
+    fn read_to(&self, topic: Topic, partition: i32) -> i64 {
+        fn last<T>(positions: &BTreeMap<Position, T>, partition: i32) -> i64 {
+            let range = positions.range((partition, 0)..(partition, i64::MAX));
+            range.last().map_or(0, |((_, offset), _)| offset + 1)
+        }
+        match topic {
+            Topic::RawUpdates => last(&self.acknowledged, partition),
+            Topic::RawUpdatesDlq => last(&self.dead_letters, partition),
+            _ => last(&self.published, partition),
+        }
+    }
+}
+
+impl Recorder {
+    /// Starts following; `api` is read article by article, again and again.
+    pub fn start(brokers: &str, log: EventLog, api: Api) -> Recorder {
+        let books: Arc<Mutex<Books>> = Arc::default();
+        let mut tasks = JoinSet::new();
+        for topic in [Topic::RawUpdates, Topic::EnrichedProducts, Topic::RawUpdatesDlq] {
+            let noted = Arc::clone(&books);
+            let following = log.follow(topic, FollowFrom::Beginning, CancellationToken::new(), move |record| {
+                noted.lock().unwrap_or_else(PoisonError::into_inner).note(record);
+            });
+            tasks.spawn(async move { following.await.expect("following goes on") });
+        }
+        let noted = Arc::clone(&books);
+        tasks.spawn(async move {
+            for index in (0..crate::double::ARTICLES).cycle() {
+                let asin = independent::asin(index);
+                // While the catalog is away there is nothing to be seen, and nothing seen goes back.
+                if let Some((200, product)) = api.try_get(&format!("/products/{asin}")).await {
+                    let revision = product["revision"].as_i64().expect("a revision");
+                    noted.lock().unwrap_or_else(PoisonError::into_inner).reads.push(Seen { asin, revision });
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        Recorder {
+            books,
+            brokers: brokers.to_owned(),
+            log,
+            _tasks: tasks,
+        }
+    }
+
+    /// The next offset of a group, per partition of a topic.
+    pub async fn committed(&self, group: String, topic: Topic) -> BTreeMap<i32, i64> {
+        let name = self.log.topic_name(topic);
+        self.ask(group, move |client| {
+            let mut partitions = TopicPartitionList::new();
+            partitions.add_partition_range(&name, 0, PARTITIONS - 1);
+            let offsets = client.committed_offsets(partitions, ANSWER_WITHIN).expect("offsets");
+            let next = |offset| if let Offset::Offset(next) = offset { next } else { 0 };
+            offsets.elements().iter().map(|element| (element.partition(), next(element.offset()))).collect()
+        })
+        .await
+    }
+
+    /// Where a topic ends, per partition.
+    pub async fn ends(&self, topic: Topic) -> BTreeMap<i32, i64> {
+        let name = self.log.topic_name(topic);
+        self.ask("ends".to_owned(), move |client| {
+            let end = |partition| client.fetch_watermarks(&name, partition, ANSWER_WITHIN).expect("watermarks").1;
+            (0..PARTITIONS).map(|partition| (partition, end(partition))).collect()
+        })
+        .await
+    }
+
+    async fn ask<T: Send + 'static>(&self, group: String, question: impl FnOnce(&BaseConsumer) -> T + Send + 'static) -> T {
+        let brokers = self.brokers.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let client: BaseConsumer = ClientConfig::new()
+                .set("bootstrap.servers", brokers)
+                .set("group.id", group)
+                .create()
+                .expect("plain settings");
+            question(&client)
+        });
+        asked.await.expect("the broker answers")
+    }
+
+    /// Waits until all that the topics hold was read.
+    async fn catch_up(&self) {
+        for topic in [Topic::RawUpdates, Topic::RawUpdatesDlq, Topic::EnrichedProducts] {
+            let ends = self.ends(topic).await;
+            let reading = async {
+                loop {
+                    let behind = {
+                        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+                        ends.iter().any(|(&partition, &end)| books.read_to(topic, partition) < end)
+                    };
+                    if !behind {
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            tokio::time::timeout(READ_WITHIN, reading).await.expect("all is read");
+        }
+    }
+
+    /// The books at this moment. Committed offsets are read first, and what is settled afterwards.
+    pub async fn ledger(&self, group: String, catalog: &ElasticCatalog) -> Ledger {
+        let committed = self.committed(group, Topic::RawUpdates).await;
+        let mut held = BTreeMap::new();
+        let mut revisions = BTreeMap::new();
+        let asins: Vec<Asin> = (0..crate::double::ARTICLES)
+            .map(|index| independent::asin(index).parse().expect("an ASIN"))
+            .collect();
+        for stored in catalog.read_products(&asins).await.expect("the catalog answers").into_iter().flatten() {
+            let product = stored.value.product;
+            revisions.insert(product.asin.to_string(), stored.value.revision);
+            for (market, sources) in &product.markets {
+                let latest = sources[&Source::Keepa].latest;
+                let observed = (i64::from(latest.last_update.0), latest.fetched_at.0);
+                held.insert((product.asin.to_string(), market.code().to_owned()), observed);
+            }
+        }
+        self.catch_up().await;
+        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        Ledger {
+            acknowledged: books.acknowledged.clone(),
+            dead_letters: books.dead_letters.values().cloned().collect(),
+            catalog: held,
+            revisions,
+            committed,
+            published: books.published.values().flatten().cloned().collect(),
+            reads: vec![books.reads.clone()],
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Reading what a topic holds now, and no more: no group, nothing committed.
+
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio_util::sync::CancellationToken;
+
+use super::config::EventLogConfig;
+use super::consumer::{ReadContext, to_record};
+use super::error::EventLogError;
+use super::health::{HealthSensor, SensorContext};
+use super::record::Record;
+use super::topic::Topic;
+use super::topics::off_the_async_threads;
+
+const POLL: Duration = Duration::from_millis(100);
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// A broker that brings nothing for this long although there is more is not waited for.
+const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
+
+/// What a topic holds at one moment: per partition from the first offset to the one after the last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// By partition.
+    pub partitions: BTreeMap<i32, Range<i64>>,
+}
+
+/// Asks for the extent of a topic.
+pub(super) async fn extent(config: EventLogConfig, sensor: Arc<HealthSensor>, topic: Topic) -> Result<Extent, EventLogError> {
+    off_the_async_threads(move || {
+        let name = config.topic_name(topic);
+        let consumer = reader(&config, sensor)?;
+        let unavailable = |source| EventLogError::classify("ask what a topic holds", source);
+        let mut extent = Extent::default();
+        for partition in partitions_of(&consumer, &name, ANSWER_WITHIN).map_err(unavailable)? {
+            let (low, high) = consumer.fetch_watermarks(&name, partition, ANSWER_WITHIN).map_err(unavailable)?;
+            extent.partitions.insert(partition, low..high);
+        }
+        Ok(extent)
+    })
+    .await
+}
+
+/// Reads an extent, partition by partition in order, all partitions at once.
+pub(super) async fn read(
+    config: EventLogConfig,
+    sensor: Arc<HealthSensor>,
+    topic: Topic,
+    extent: Extent,
+    shutdown: CancellationToken,
+    mut on_record: impl FnMut(Record) -> ControlFlow<()> + Send + 'static,
+) -> Result<(), EventLogError> {
+    let stop = shutdown.child_token();
+    let _stop_when_dropped = stop.clone().drop_guard();
+    off_the_async_threads(move || {
+        let consumer = reader(&config, sensor)?;
+        let unavailable = |source| EventLogError::classify("read a topic to its end", source);
+        let mut left = extent.partitions;
+        left.retain(|_, range| !range.is_empty());
+        let mut assignment = TopicPartitionList::with_capacity(left.len());
+        for (&partition, range) in &left {
+            assignment
+                .add_partition_offset(&config.topic_name(topic), partition, Offset::Offset(range.start))
+                .map_err(unavailable)?;
+        }
+        consumer.assign(&assignment).map_err(unavailable)?;
+        let mut progress = Instant::now();
+        while !left.is_empty() && !stop.is_cancelled() {
+            match consumer.poll(POLL) {
+                Some(Ok(message)) => {
+                    progress = Instant::now();
+                    let (partition, offset) = (message.partition(), message.offset());
+                    // What expired meanwhile is left out, what came meanwhile as well.
+                    let Some(range) = left.get(&partition).cloned() else { continue };
+                    if range.contains(&offset) && on_record(to_record(topic, &message)).is_break() {
+                        return Ok(());
+                    }
+                    if offset + 1 >= range.end {
+                        left.remove(&partition);
+                    }
+                }
+                // There may be nothing behind the last offset that can be read: markers of transactions, for example.
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    left.remove(&partition);
+                }
+                Some(Err(error)) if !EventLogError::classify("", error.clone()).is_retryable() => return Err(unavailable(error)),
+                Some(Err(_)) | None => {}
+            }
+            if progress.elapsed() > PROGRESS_WITHIN {
+                return Err(unavailable(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)));
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+fn reader(config: &EventLogConfig, sensor: Arc<HealthSensor>) -> Result<BaseConsumer<ReadContext>, EventLogError> {
+    // The library wants a name even where no group is joined.
+    let mut settings = config.follower(&format!("{}-read", config.client_id));
+    settings.set("enable.partition.eof", "true");
+    BaseConsumer::from_config_and_context(&settings, ReadContext(SensorContext(sensor))).map_err(|source| EventLogError::classify("create a consumer", source))
+}
+
+/// The partitions of a topic.
+pub(super) fn partitions_of<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic_name: &str, within: Duration) -> KafkaResult<Vec<i32>> {
+    let metadata = consumer.fetch_metadata(Some(topic_name), within)?;
+    let partitions: Vec<i32> = metadata
+        .topics()
+        .iter()
+        .filter(|topic| topic.name() == topic_name && topic.error().is_none())
+        .flat_map(|topic| topic.partitions().iter().map(rdkafka::metadata::MetadataPartition::id))
+        .collect();
+    if partitions.is_empty() {
+        return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition));
+    }
+    Ok(partitions)
+}

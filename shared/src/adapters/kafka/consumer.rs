@@ -46,8 +46,6 @@ const POLL_PAUSED: Duration = Duration::from_millis(10);
 const HAND_OVER_EVERY: Duration = Duration::from_millis(50);
 /// How often gauges are set and stalls looked for.
 const OBSERVE_EVERY: Duration = Duration::from_secs(1);
-/// A partition with lag that is not paused, holds nothing and brought nothing for this long is stuck in the client.
-const STALLED_AFTER: Duration = Duration::from_secs(60);
 /// A worker with nothing to do is told so this often.
 const IDLE_EVERY: Duration = Duration::from_secs(1);
 /// A handler that is told that its lease is lost has this long to return before it is dropped.
@@ -527,7 +525,7 @@ impl Member {
                 .with_label_values(&[self.group(), &partition.to_string()])
                 .set(Duration::from_millis(age_ms.unsigned_abs()).as_secs_f64());
             let is_expecting = up && owned.lag > 0 && !owned.paused && owned.hold.is_none() && mailbox.records() == 0;
-            if owned.silence.lasts(is_expecting, now) > STALLED_AFTER {
+            if owned.silence.lasts(is_expecting, now) > self.membership.config.stalled_after {
                 metrics::PARTITION_STALLS.with_label_values(&[self.group()]).inc();
                 stalled = true;
             }

@@ -44,8 +44,6 @@ const POLL_PAUSED: Duration = Duration::from_millis(10);
 const HAND_OVER_EVERY: Duration = Duration::from_millis(50);
 /// How often gauges are set and stalls looked for.
 const OBSERVE_EVERY: Duration = Duration::from_secs(1);
-/// A partition with lag that is not paused, holds nothing and brought nothing for this long is stuck in the client.
-const STALLED_AFTER: Duration = Duration::from_secs(60);
 /// What leaving the group may take beyond the drain before the thread is left to itself.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// What asking where to start may take in all on assignment; what is not known by then is asked for later.
@@ -390,7 +388,7 @@ impl Member {
                 .with_label_values(&[self.group(), &partition.to_string()])
                 .set(Duration::from_millis(age_ms.unsigned_abs()).as_secs_f64());
             let is_expecting = up && owned.lag > 0 && !owned.paused && owned.hold.is_none() && load.records == 0;
-            if owned.silence.lasts(is_expecting, now) > STALLED_AFTER {
+            if owned.silence.lasts(is_expecting, now) > self.membership.config.stalled_after {
                 metrics::PARTITION_STALLS.with_label_values(&[self.group()]).inc();
                 stalled = true;
             }

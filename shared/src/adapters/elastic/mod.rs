@@ -22,6 +22,7 @@ mod client;
 mod config;
 mod documents;
 mod metrics;
+mod nodes;
 mod schema;
 mod search;
 mod statistics;

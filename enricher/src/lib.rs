@@ -15,6 +15,7 @@ mod limit;
 mod metrics;
 pub mod partition;
 mod publish;
+pub mod reindex;
 mod run;
 #[cfg(test)]
 mod samples;

@@ -16,6 +16,7 @@ mod limit;
 pub mod machine;
 mod metrics;
 mod publish;
+pub mod reindex;
 mod run;
 #[cfg(test)]
 mod samples;

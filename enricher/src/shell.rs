@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use shared::adapters::kafka::{EventLogError, Fenced, Intake, Intakes, Load, NextOffset, Record, Topic};
+use shared::crash::CrashPoint;
 use shared::domain::UnixMillis;
 use shared::ports::{Catalog, Ports};
 use tokio::sync::Notify;
@@ -139,21 +140,26 @@ impl Shell {
         match output {
             Output::Read { call, asins } => {
                 let result = self.catalog.read_products(&asins).await.map_err(|error| error.to_string());
+                CrashPoint::CatalogRead.pass();
                 Some(Input::ReadResult { call, result })
             }
             Output::Write { call, writes } => {
                 metrics::BATCH_PRODUCTS.observe(writes.len() as f64);
+                CrashPoint::CatalogWriting.pass();
                 let timer = metrics::WRITE_SECONDS.start_timer();
                 let result = self.catalog.write_products(&writes).await.map_err(|error| error.to_string());
                 timer.observe_duration();
+                CrashPoint::CatalogWritten.pass();
                 Some(Input::WriteResult { call, result })
             }
             Output::Publish { call, products, which } => {
                 let result = self.outlet.products(&products, &which).await;
+                CrashPoint::ProductsPublished.pass();
                 Some(Input::PublishResult { call, result })
             }
             Output::DeadLetter { call, letters, which } => {
                 let result = self.outlet.dead_letters(&letters, &which).await;
+                CrashPoint::DeadLettersPublished.pass();
                 Some(Input::DeadLetterResult { call, result })
             }
             Output::StoreOffset { .. } | Output::Pause { .. } | Output::Resume { .. } | Output::Settled(_) | Output::Trouble(..) => None,
@@ -215,6 +221,7 @@ impl State {
         for output in self.machine.step(now, input) {
             match output {
                 Output::StoreOffset { partition, next } => {
+                    CrashPoint::OffsetSettled.pass();
                     self.settled.insert(partition, next);
                 }
                 Output::Pause { partition } => {

@@ -34,6 +34,7 @@ use super::read::partitions_of;
 use super::record::{NextOffset, Record, RecordOffset};
 use super::start::{AcceptedGap, Gap, Start, decide_start};
 use super::topic::Topic;
+use crate::crash::CrashPoint;
 use crate::domain::UnixMillis;
 
 /// A poll returns after this long at the latest: the loop turns whatever the catalog does.
@@ -358,7 +359,7 @@ impl Member {
             .add_partition_offset(topic_name, partition, Offset::Offset(next.0))
             .and_then(|()| consumer.store_offsets(&offsets));
         match stored {
-            Ok(()) => {}
+            Ok(()) => CrashPoint::OffsetStored.pass(),
             Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => {
                 tracing::debug!(group = self.group(), partition, "the partition was lost before its offset was stored");
             }
@@ -688,7 +689,10 @@ impl ConsumerContext for Member {
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
         match result {
-            Ok(()) => self.sensor.0.up(),
+            Ok(()) => {
+                self.sensor.0.up();
+                CrashPoint::OffsetCommitted.pass();
+            }
             Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
             // Tried again with the next one; after a rebalance it is none of this member's business any more.
             Err(error) => tracing::debug!(group = self.group(), %error, "offsets were not committed"),

@@ -1,8 +1,9 @@
 //! The product as users start it: shape of the workspace, simulator in to API answer out, a scripted Keepa, kill -9,
-//! and the five services as processes of their own on real servers.
+//! the enricher over an Elasticsearch that goes wrong, and the five services as processes of their own on real servers.
 
 mod cluster;
 mod double;
+mod elasticsearch;
 mod independent;
 mod pipeline;
 mod restart;

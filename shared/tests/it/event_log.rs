@@ -25,6 +25,7 @@ macro_rules! over_every_broker {
 }
 
 mod bench;
+mod cluster;
 mod contract;
 mod embedded;
 mod mock;
@@ -33,3 +34,5 @@ mod processes;
 mod reading;
 mod real;
 mod start;
+#[cfg(feature = "kafka-tls")]
+mod tls;

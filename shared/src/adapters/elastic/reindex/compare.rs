@@ -1,6 +1,9 @@
 //! Whether two indices hold the same documents: all are counted, a sample is compared whole.
+//!
+//! The sample is compared while writes go on, which proves what does not change any more; while writes pause only the rest
+//! has to be looked at.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use elasticsearch::http::Method;
 use serde::Deserialize;
@@ -22,6 +25,8 @@ pub(super) struct Sample {
     seed: u64,
     /// Those with the least hashes.
     held: BTreeSet<(u64, String)>,
+    /// Of those that were the same in both when they were last compared, the checksums.
+    proven: BTreeMap<String, u64>,
 }
 
 impl Sample {
@@ -30,23 +35,35 @@ impl Sample {
             size,
             seed,
             held: BTreeSet::new(),
+            proven: BTreeMap::new(),
         }
     }
 
+    /// A document was copied, for the first time or again.
     pub(super) fn offer(&mut self, id: &str) {
         let hash = mixed(fnv(self.seed ^ FNV_OFFSET, id.as_bytes()));
         let is_full = self.held.len() >= self.size;
         if is_full && self.held.last().is_none_or(|(greatest, _)| hash > *greatest) {
             return;
         }
+        self.proven.remove(id);
         self.held.insert((hash, id.to_owned()));
-        if self.held.len() > self.size {
-            self.held.pop_last();
+        if self.held.len() > self.size
+            && let Some((_, dropped)) = self.held.pop_last()
+        {
+            self.proven.remove(&dropped);
         }
     }
 
-    fn ids(&self) -> Vec<&str> {
-        self.held.iter().map(|(_, id)| id.as_str()).collect()
+    fn unproven(&self) -> Vec<String> {
+        let ids = self.held.iter().map(|(_, id)| id);
+        ids.filter(|id| !self.proven.contains_key(*id)).cloned().collect()
+    }
+
+    /// How many there are, and one checksum over all.
+    pub(super) fn sum(&self) -> (usize, u64) {
+        let checksums = self.proven.values().map(|checksum| checksum.to_be_bytes());
+        (self.proven.len(), checksums.fold(FNV_OFFSET, |sum, bytes| fnv(sum, &bytes)))
     }
 }
 
@@ -92,38 +109,29 @@ pub(super) async fn counts(client: &Client, from: &str, to: &str) -> Result<u64,
     })
 }
 
-/// Compares the sampled documents: what is in the new index has to be what the present code makes of the old one's.
-/// Returns how many there were, and a checksum over them.
-pub(super) async fn samples<T: Document>(client: &Client, from: &str, to: &str, sample: &Sample) -> Result<(usize, u64), ReindexError> {
-    let ids = sample.ids();
-    let mut checksum = FNV_OFFSET;
-    for ids in ids.chunks(PAGE) {
+/// Compares the sampled documents that are not proven: what is in the new index has to be what the present code makes of
+/// the old one's. Returns an id that is not the same in both, if there is one: while writes go on that may be by right.
+pub(super) async fn samples<T: Document>(client: &Client, from: &str, to: &str, sample: &mut Sample) -> Result<Option<String>, CatalogError> {
+    let mut different = None;
+    for ids in sample.unproven().chunks(PAGE) {
         let (old, new) = (sources(client, from, ids).await?, sources(client, to, ids).await?);
         for ((id, old), new) in ids.iter().zip(old).zip(new) {
             let expected = old.as_deref().map(|old| decode::<T>(id, old)).transpose()?.map(|value| value.to_source());
-            let expected = expected.map(|expected| canonical(&expected)).transpose()?;
-            let found = new.as_deref().map(|new| canonical(new.get().as_bytes())).transpose()?;
-            if expected.is_none() || checksum_of(expected.as_ref()) != checksum_of(found.as_ref()) {
-                return Err(ReindexError::Different {
-                    id: (*id).to_owned(),
-                    from: from.to_owned(),
-                    to: to.to_owned(),
-                });
+            let expected = expected.map(|expected| checksum(&expected)).transpose()?;
+            let found = new.as_deref().map(|new| checksum(new.get().as_bytes())).transpose()?;
+            match found {
+                Some(found) if expected == Some(found) => drop(sample.proven.insert(id.clone(), found)),
+                _ => different = Some(id.clone()),
             }
-            checksum = fnv(checksum, &checksum_of(found.as_ref()).to_be_bytes());
         }
     }
-    Ok((ids.len(), checksum))
+    Ok(different)
 }
 
-fn checksum_of(source: Option<&String>) -> u64 {
-    source.map_or(0, |source| mixed(fnv(FNV_OFFSET, source.as_bytes())))
-}
-
-/// With the fields in one order.
-fn canonical(source: &[u8]) -> Result<String, CatalogError> {
+/// Of a document, in whatever order its fields stand.
+fn checksum(source: &[u8]) -> Result<u64, CatalogError> {
     let value: Value = serde_json::from_slice(source).map_err(|error| malformed("a read by id", &error))?;
-    Ok(value.to_string())
+    Ok(mixed(fnv(FNV_OFFSET, value.to_string().as_bytes())))
 }
 
 #[derive(Deserialize)]
@@ -142,7 +150,7 @@ struct FoundDocument {
 }
 
 /// Documents as they are stored, in real time, in the order asked for.
-async fn sources(client: &Client, index: &str, ids: &[&str]) -> Result<Vec<Option<Box<RawValue>>>, CatalogError> {
+async fn sources(client: &Client, index: &str, ids: &[String]) -> Result<Vec<Option<Box<RawValue>>>, CatalogError> {
     let body = serde_json::json!({ "ids": ids });
     let answer = client.call(Method::Post, &format!("/{index}/_mget"), &[], Some(&body)).await?;
     let found: Found = serde_json::from_slice(&answer).map_err(|error| malformed("a read by id", &error))?;
@@ -161,7 +169,7 @@ mod tests {
     fn sampled(size: usize, seed: u64, ids: impl Iterator<Item = usize>) -> Vec<String> {
         let mut sample = Sample::new(size, seed);
         ids.for_each(|id| sample.offer(&format!("B0{id:08}")));
-        sample.ids().into_iter().map(str::to_owned).collect()
+        sample.unproven()
     }
 
     #[test]
@@ -188,9 +196,21 @@ mod tests {
 
     #[test]
     fn the_order_of_fields_does_not_count_and_every_digit_does() {
-        let checksum = |text: &str| checksum_of(Some(&canonical(text.as_bytes()).unwrap()));
-        assert_eq!(checksum(r#"{"a":1,"b":[1.10]}"#), checksum(r#"{"b":[1.10], "a":1}"#));
-        assert_ne!(checksum(r#"{"a":1,"b":[1.10]}"#), checksum(r#"{"a":1,"b":[1.1]}"#));
-        assert_ne!(checksum("{}"), checksum_of(None));
+        let of = |text: &str| checksum(text.as_bytes()).unwrap();
+        assert_eq!(of(r#"{"a":1,"b":[1.10]}"#), of(r#"{"b":[1.10], "a":1}"#));
+        assert_ne!(of(r#"{"a":1,"b":[1.10]}"#), of(r#"{"a":1,"b":[1.1]}"#));
+    }
+
+    #[test]
+    fn what_is_copied_again_has_to_be_proven_again() {
+        let mut sample = Sample::new(2, 1);
+        ["a", "b"].iter().for_each(|id| sample.offer(id));
+        sample.proven.extend([("a".to_owned(), 7), ("b".to_owned(), 8)]);
+        assert_eq!((sample.unproven(), sample.sum().0), (vec![], 2));
+        sample.offer("b");
+        assert_eq!((sample.unproven(), sample.sum().0), (vec!["b".to_owned()], 1));
+        // And what is pushed out of the sample counts no more.
+        (0..50).for_each(|id| sample.offer(&format!("{id}")));
+        assert!(sample.held.len() == 2 && sample.proven.keys().all(|id| sample.held.iter().any(|(_, held)| held == id)));
     }
 }

@@ -117,16 +117,17 @@ impl<'a> Copying<'a> {
         self.passes
     }
 
-    /// Ids seen in any pass.
-    pub(super) fn sample(&self) -> &Sample {
-        &self.sample
+    /// Of the documents copied in any pass.
+    pub(super) fn sample(&mut self) -> &mut Sample {
+        &mut self.sample
     }
 
     /// Copies what was written since the pass before; the first copies everything. Returns how many documents that were.
     pub(super) async fn pass<T: Document>(&mut self, report: Report<'_>) -> Result<u64, ReindexError> {
         let checkpoint = checkpoint(self.client, self.from).await?;
         self.client.call(Method::Post, &format!("/{}/_refresh", self.from), &[], None).await?;
-        let of = count(self.client, self.from).await?;
+        // Later passes are short, and the last one is in a hurry.
+        let of = if self.passes == 0 { count(self.client, self.from).await? } else { 0 };
         let path = format!("/{}/_pit", self.from);
         let opened = self.client.call(Method::Post, &path, &[("keep_alive", KEEP_ALIVE)], None).await?;
         let Opened { id: mut view } = serde_json::from_slice(&opened).map_err(|error| malformed("a request for a view", &error))?;
@@ -168,14 +169,14 @@ impl<'a> Copying<'a> {
                 self.sample.offer(&item.id);
             }
             copied += items.len() as u64;
-            if copied >= told + TOLD_AFTER {
+            if of > 0 && copied >= told + TOLD_AFTER {
                 told = copied;
                 report(Step::Copying { copied, of });
             }
             *view = page.pit_id;
             match page.hits.hits.into_iter().last() {
-                Some(last) => after = Some(last.sort),
-                None => return Ok(copied),
+                Some(last) if items.len() == PAGE => after = Some(last.sort),
+                _ => return Ok(copied),
             }
         }
     }

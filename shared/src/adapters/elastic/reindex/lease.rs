@@ -19,9 +19,9 @@ use crate::ports::catalog::{CatalogError, Condition, StateKind, StateRecord, Ver
 /// The record is written anew this often.
 const BEAT: Duration = Duration::from_secs(1);
 /// A run whose record is older than this stops.
-const SILENT_TOO_LONG: Duration = Duration::from_secs(5);
+const SILENT_TOO_LONG: Duration = Duration::from_secs(10);
 /// A run whose record did not change for this long was killed.
-const THOUGHT_DEAD: Duration = Duration::from_secs(8);
+const THOUGHT_DEAD: Duration = Duration::from_secs(15);
 /// How often the record of another run is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 

@@ -22,7 +22,7 @@ mod lease;
 mod swap;
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use elasticsearch::http::Method;
 use serde_json::json;
@@ -46,7 +46,7 @@ pub(super) const WRITE_BLOCK: &str = "index.blocks.write";
 
 /// Once a pass found fewer changes than this, the rest is left to the last one.
 const FEW: u64 = 500;
-/// Writers may change more than that between any two passes: then the last one has to cope with it.
+/// However it goes, there are no more passes than this: then the last one has to cope with the rest.
 const MOST_PASSES: u32 = 10;
 
 /// What can be rebuilt.
@@ -264,20 +264,27 @@ impl ElasticCatalog {
             to: to.clone(),
         });
         let mut copying = Copying::new(&self.client, &from.name, indices::building(&to, run), Sample::new(plan.sample, plan.seed), stop);
+        let mut before = u64::MAX;
         for pass in 1..=MOST_PASSES {
             let documents = copying.pass::<T>(report).await?;
             report(Step::Copied { pass, documents });
-            if documents < FEW {
+            if pass == 1 {
+                // Takes its time, so it comes before the passes that get shorter.
+                swap::open_for_traffic(&self.client, &to, &schema::settings(plan.documents.collection())).await?;
+                compare::samples::<T>(&self.client, &from.name, &to, copying.sample()).await?;
+            }
+            // Writers that change as much during a pass as during the one before will do so during any other.
+            let is_last = pass > 1 && (documents < FEW || documents > before / 2);
+            if is_last {
                 break;
             }
+            before = if pass == 1 { u64::MAX } else { documents };
         }
-        swap::open_for_traffic(&self.client, &to, &schema::settings(plan.documents.collection())).await?;
 
-        let started = Instant::now();
         let closed = swap::Closed::close(&self.client, &from.name, run, plan.longest_pause).await?;
         report(Step::Closed { index: from.name.clone() });
         let finishing = Box::pin(self.finish::<T>(&alias, &to, run, &closed, &mut copying, report));
-        let finished = match tokio::time::timeout_at((started + plan.longest_pause).into(), finishing).await {
+        let finished = match tokio::time::timeout_at((closed.since() + plan.longest_pause).into(), finishing).await {
             Ok(finished) => finished,
             Err(_elapsed) => Err(ReindexError::TooSlow(plan.longest_pause)),
         };
@@ -285,7 +292,7 @@ impl ElasticCatalog {
             from: from.name.clone(),
             to: to.clone(),
             documents,
-            paused: started.elapsed(),
+            paused: closed.since().elapsed(),
         };
         match finished {
             Ok(documents) => Ok(Some(reindexed(documents))),
@@ -319,7 +326,11 @@ impl ElasticCatalog {
         report(Step::Copied { pass, documents });
         let from = copying.from();
         let documents = compare::counts(&self.client, from, to).await?;
-        let (sampled, checksum) = compare::samples::<T>(&self.client, from, to, copying.sample()).await?;
+        if let Some(id) = compare::samples::<T>(&self.client, from, to, copying.sample()).await? {
+            let (from, to) = (from.to_owned(), to.to_owned());
+            return Err(ReindexError::Different { id, from, to });
+        }
+        let (sampled, checksum) = copying.sample().sum();
         report(Step::Compared { documents, sampled, checksum });
         closed.swap(&self.client, alias, to, run).await?;
         report(Step::Swapped);

@@ -26,6 +26,7 @@ const REOPENING: Duration = Duration::from_secs(20);
 pub(super) struct Closed {
     index: String,
     permit: String,
+    since: Instant,
 }
 
 #[derive(Deserialize)]
@@ -38,16 +39,23 @@ impl Closed {
     /// When this returns, every write has been applied or will be refused.
     pub(super) async fn close(client: &Client, index: &str, run: &str, longest: Duration) -> Result<Closed, ReindexError> {
         let millis = i64::try_from(longest.as_millis()).unwrap_or(i64::MAX);
+        let permit = closing(index, UnixMillis::now().plus_millis(millis), run);
+        change_aliases(client, vec![add(index, &permit)]).await?;
         let closed = Closed {
             index: index.to_owned(),
-            permit: closing(index, UnixMillis::now().plus_millis(millis), run),
+            permit,
+            since: Instant::now(),
         };
-        change_aliases(client, vec![add(index, &closed.permit)]).await?;
         match tokio::time::timeout(longest, block(client, index)).await {
             Ok(Ok(())) => Ok(closed),
             Ok(Err(error)) => Err(closed.reopen_after(client, error.into()).await),
             Err(_elapsed) => Err(closed.reopen_after(client, ReindexError::TooSlow(longest)).await),
         }
+    }
+
+    /// When writes began to be refused.
+    pub(super) fn since(&self) -> Instant {
+        self.since
     }
 
     /// Moves the alias, or changes nothing.

@@ -11,7 +11,7 @@ use shared::domain::Marketplace;
 use tokio::process::{Child, Command};
 
 use super::script::Fault;
-use super::world::{PATIENCE, Update, World, base, elastic_at, start_over, until, update};
+use super::world::{PATIENCE, Update, World, base, elastic_at, start_over, update};
 
 /// Says to the process that is to die where the event log and the catalog are.
 const EVENT_LOG: &str = "CRASH_EVENT_LOG";
@@ -19,7 +19,7 @@ const PREFIX: &str = "CRASH_TOPIC_PREFIX";
 const CATALOG: &str = "CRASH_CATALOG";
 /// The `fail` crate's own variable.
 const WHERE: &str = "FAILPOINTS";
-const ARTICLES: usize = 12;
+const ARTICLES: i64 = 60;
 /// At which time of passing a point the process dies.
 const TIMES: [usize; 3] = [1, 2, 4];
 
@@ -61,22 +61,41 @@ async fn an_enricher_that_is_to_die() {
     std::future::pending::<()>().await;
 }
 
-/// Enough that every point is passed some times: prices that move, a price twice, an older one, and what is no product.
-async fn produce(world: &World, round: i64) {
-    let at = base() + round * 1_000;
-    let mut updates: Vec<Update> = (0..ARTICLES).map(|number| update(number, Marketplace::DE, at, 5_000 + round)).collect();
-    updates.extend((0..ARTICLES / 2).map(|number| update(number, Marketplace::ES, at + 1, 4_000 + round)));
-    updates.push(update(0, Marketplace::DE, at, 5_000 + round));
-    updates.push(update(1, Marketplace::DE, at - 500, 1));
-    // In pieces, so that there are several calls, and several letters.
-    for some in updates.chunks(5) {
-        world.produce_garbage("B000000001").await;
-        world.produce(some).await;
-    }
+/// Goes on producing: prices that move, one of them twice, an older one, and what is no product.
+struct Production {
+    step: i64,
+    began: i64,
 }
 
-async fn ends(mut child: Child) -> ExitStatus {
-    tokio::time::timeout(PATIENCE, child.wait()).await.expect("it dies in time").expect("it ran")
+impl Production {
+    fn new() -> Production {
+        Production { step: 0, began: base() }
+    }
+
+    async fn step(&mut self, world: &World) {
+        self.step += 1;
+        let at = self.began + self.step * 100;
+        let article = |of: i64| usize::try_from((self.step * 3 + of) % ARTICLES).expect("small");
+        let mut updates: Vec<Update> = (0..3).map(|of| update(article(of), Marketplace::DE, at, 5_000 + self.step)).collect();
+        updates.push(update(article(0), Marketplace::ES, at, 4_000 + self.step));
+        updates.push(updates[0].clone());
+        updates.push(update(article(1), Marketplace::DE, at - 50, 1));
+        world.produce_garbage("B000000001").await;
+        world.produce(&updates).await;
+    }
+
+    /// Until the process has died.
+    async fn until_ended(&mut self, world: &World, child: &mut Child) -> ExitStatus {
+        let producing = async {
+            loop {
+                self.step(world).await;
+                if let Some(status) = child.try_wait().expect("it ran") {
+                    return status;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, producing).await.expect("it dies in time")
+    }
 }
 
 /// Guard: the offset goes after the publication, and what is met again is published again (`fold.rs`, `machine/partition.rs`);
@@ -84,12 +103,11 @@ async fn ends(mut child: Child) -> ExitStatus {
 #[tokio::test(flavor = "multi_thread")]
 async fn t01_a_process_that_dies_after_any_step_loses_nothing() {
     let mut world = World::new().await;
-    let mut round = 0;
+    let mut production = Production::new();
     for point in CrashPoint::ALL {
         for time in TIMES {
-            round += 1;
-            produce(&world, round).await;
-            let status = ends(doomed(&world, Some((point, time)))).await;
+            let mut child = doomed(&world, Some((point, time)));
+            let status = production.until_ended(&world, &mut child).await;
             assert!(status.code().is_none(), "{point:?} was not passed {time} times: {status}");
             // The next one does not wait for the dead member: the broker has forgotten it.
             world = world.restart_event_log().await;
@@ -106,8 +124,8 @@ async fn t01_a_process_that_dies_after_any_step_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn t01_a_process_that_dies_before_the_answer_to_a_write_loses_nothing() {
     let mut world = World::new().await;
+    let mut production = Production::new();
     for round in 1..=3 {
-        produce(&world, round).await;
         let held_back = Arc::new(AtomicBool::new(false));
         let (mut writes, holds_back) = (0, Arc::clone(&held_back));
         world.server.products_go_by(move |_| {
@@ -120,12 +138,14 @@ async fn t01_a_process_that_dies_before_the_answer_to_a_write_loses_nothing() {
         });
         let before = world.server.store().applied();
         let mut child = doomed(&world, None);
-        until("the write that is not answered", async || {
-            held_back.load(Ordering::SeqCst) && world.server.store().applied() > before
-        })
-        .await;
-        child.start_kill().expect("it still runs");
-        ends(child).await;
+        let is_held_back = || held_back.load(Ordering::SeqCst) && world.server.store().applied() > before;
+        let producing = async {
+            while !is_held_back() {
+                production.step(&world).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, producing).await.expect("a write is not answered in time");
+        child.kill().await.expect("it still ran");
         world.server.heal();
         world = world.restart_event_log().await;
         world.assert_nothing_unsettled_was_let_go().await;

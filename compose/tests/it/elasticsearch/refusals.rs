@@ -9,7 +9,7 @@ use shared::domain::Marketplace;
 use super::oracle::origins;
 use super::script::{Fault, Item};
 use super::store::item_error;
-use super::world::{World, asin, base, update, updates};
+use super::world::{World, asin, base, update, until, updates};
 
 /// A price that the mapping does not like.
 const ODD_PRICE: i64 = 666;
@@ -73,6 +73,7 @@ async fn t09_a_catalog_that_refuses_everything_halts_the_partition() {
     let enricher = world.start_with(&[("DLQ_LIMIT_PAUSE", "1h")], world.elastic());
     enricher.is_down_for("halted").await;
     assert!(!enricher.is_ready());
+    until("the first dead letters", async || !world.dead_letters().await.is_empty()).await;
     let letters = world.dead_letters().await.len();
     assert!((1..=200).contains(&letters), "{letters} dead letters");
     let committed = world.committed().await;

@@ -1,5 +1,7 @@
 //! It answers what cannot be understood.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde_json::{Value, json};
 
 use super::script::Fault;
@@ -80,9 +82,14 @@ async fn t11_an_answer_that_cannot_be_understood_is_an_unknown_outcome_and_all_i
     let at = base();
     for (number, (what, fault)) in malformed().into_iter().enumerate() {
         let mut once = Some(fault);
+        let hit: Arc<Mutex<Vec<String>>> = Arc::default();
+        let noted = Arc::clone(&hit);
         // Only a batch of several has the places that are garbled.
         world.server.products_go_by(move |request| match once.take() {
-            Some(fault) if request.items().len() >= 2 => fault,
+            Some(fault) if request.items().len() >= 2 => {
+                *noted.lock().unwrap_or_else(PoisonError::into_inner) = request.ids();
+                fault
+            }
             fault => {
                 once = fault;
                 Fault::None
@@ -94,10 +101,8 @@ async fn t11_an_answer_that_cannot_be_understood_is_an_unknown_outcome_and_all_i
         let letters = world.balance().await;
         assert!(letters.is_empty(), "{what}: {} dead letters", letters.len());
         let writes = world.server.product_writes().split_off(sent);
-        let hit = writes
-            .iter()
-            .find(|ids| ids.len() >= 2)
-            .unwrap_or_else(|| panic!("{what}: nothing was garbled"));
+        let hit = hit.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        assert!(hit.len() >= 2, "{what}: nothing was garbled");
         for article in articles {
             let id = asin(article);
             let times = writes.iter().flatten().filter(|sent| **sent == id).count();

@@ -16,7 +16,7 @@ async fn prepare(world: &World) {
     ElasticCatalog::connect(world.elastic()).expect("a client").prepare().await.expect("prepared");
 }
 
-/// Guard: `require_alias=true` in `bulk::send`; taken out: the index `products` was made by accident.
+/// Guard: `require_alias=true` in `bulk::send`; taken out: the write makes an index, succeeds, and nobody is called.
 #[tokio::test(flavor = "multi_thread")]
 async fn t18b_a_write_while_the_index_is_missing_makes_none() {
     let world = World::new().await;
@@ -54,7 +54,7 @@ async fn t40_a_missing_alias_stops_the_partition_until_it_is_there_again() {
     assert!(world.balance().await.is_empty());
     let committed = world.committed().await;
     world.server.store().delete_alias("products");
-    // Known articles would be written still: under the alias of their versions.
+    // Articles that are known would still be written: the index itself is there.
     world.produce(&updates(50..100, at + 1)).await;
     enricher.is_down_for(MISSING).await;
     tokio::time::sleep(fault_length()).await;

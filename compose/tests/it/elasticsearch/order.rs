@@ -29,7 +29,7 @@ async fn t12_the_newest_observation_wins_whoever_writes_last_and_whoever_is_answ
         let mut dice = Dice(seed);
         node.products_go_by(move |_| Fault::Late(Duration::from_millis(dice.roll(60))));
     }
-    let small = [("ENRICHER_BATCH_RECORDS", "7")];
+    let small = [("ENRICHER_BATCH_PRODUCTS", "3")];
     let first = world.start_with(&small, world.elastic());
     let second = beside.start_with(&small, beside.elastic());
     for (here, there) in both[0].chunks(25).zip(both[1].chunks(25)) {

@@ -1,5 +1,7 @@
 //! It does not answer, or not to the end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use shared::adapters::elastic::ElasticConfig;
@@ -90,18 +92,19 @@ async fn t05_a_catalog_that_never_answers_is_retried_and_does_not_hold_up_the_sh
 async fn t43_a_node_that_leaves_in_the_middle_of_a_bulk_costs_no_second_revision() {
     let world = World::new().await;
     let other = world.server.another_node().await;
-    // The shard of every second article moves; then the node goes without an answer; the other one takes over.
-    let mut round = 0;
-    world.server.products_go_by(move |_| {
-        round += 1;
-        match round {
-            1..=2 => Fault::Items(Box::new(|item| {
+    // The shard of every second article moves; then a node goes without an answer; then all is well.
+    let round = Arc::new(AtomicUsize::new(0));
+    for node in [&world.server, &other] {
+        let round = Arc::clone(&round);
+        node.products_go_by(move |_| match round.fetch_add(1, Ordering::SeqCst) {
+            0..=1 => Fault::Items(Box::new(|item| {
                 let moves = item.id.as_bytes()[9].is_multiple_of(2);
                 moves.then(|| item_error(503, "unavailable_shards_exception", "primary shard is not active"))
             })),
-            _ => Fault::CutAfterwards,
-        }
-    });
+            2 => Fault::CutAfterwards,
+            _ => Fault::None,
+        });
+    }
     let at = base();
     world.produce(&updates(0..50, at)).await;
     let both = ElasticConfig {
@@ -110,6 +113,7 @@ async fn t43_a_node_that_leaves_in_the_middle_of_a_bulk_costs_no_second_revision
     };
     let enricher = world.start_with(&[], both);
     assert!(world.balance().await.is_empty());
+    assert!(round.load(Ordering::SeqCst) > 3, "it was not cut");
     world.server.stop().await;
     world.produce(&updates(0..50, at + 1)).await;
     assert!(world.balance().await.is_empty());

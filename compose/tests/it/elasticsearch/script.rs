@@ -29,8 +29,8 @@ pub struct Request {
 pub struct Item {
     /// `create` or `index`.
     pub action: String,
-    /// Where it goes, if not where the request goes.
-    pub index: Option<String>,
+    /// Where it goes, if not where the request does.
+    pub alias: Option<String>,
     /// The document's.
     pub id: String,
     /// Sequence number and primary term that it must have.
@@ -60,7 +60,7 @@ impl Request {
             let (action, of) = pair[0].as_object().and_then(|action| action.iter().next()).expect("an action");
             Item {
                 action: action.clone(),
-                index: of["_index"].as_str().map(str::to_owned),
+                alias: of["_index"].as_str().map(str::to_owned),
                 id: of["_id"].as_str().expect("an id").to_owned(),
                 condition: of["if_seq_no"].as_u64().zip(of["if_primary_term"].as_u64()),
                 source: pair[1].clone(),

@@ -102,17 +102,14 @@ impl Store {
                 Some(index) => (200, json!({index.as_str(): {"aliases": {*alias: {}}}})),
                 None => (404, json!({"error": format!("alias [{alias}] missing"), "status": 404})),
             },
-            ("GET", [pattern, "_alias"]) => (200, self.list(pattern)),
+            ("GET", [pattern, "_alias"]) => (200, self.list(pattern.trim_end_matches('*'))),
             ("POST", ["_aliases"]) => self.change_aliases(&body()),
-            ("POST", ["_analyze"]) => {
-                let reason = format!("failed to find global analyzer [{}]", body()["analyzer"].as_str().unwrap_or_default());
-                error(400, "illegal_argument_exception", &reason)
-            }
+            ("POST", ["_analyze"]) => (200, json!({"tokens": []})),
+            ("PUT", [alias, "_mapping"]) if self.aliases.contains_key(*alias) => (200, json!({"acknowledged": true})),
             ("GET", [alias, "_mapping"]) => match self.aliases.get(*alias) {
                 Some(index) => (200, json!({index.as_str(): {"mappings": {}}})),
                 None => error(404, "index_not_found_exception", &format!("no such index [{alias}]")),
             },
-            ("PUT", [alias, "_mapping"]) if self.aliases.contains_key(*alias) => (200, json!({"acknowledged": true})),
             ("PUT", [index]) => self.make_index(index, &body()),
             ("GET", [aliases, "_settings", _]) => self.settings(aliases),
             ("GET", ["_cluster", "health", _]) => (200, json!({"status": "green", "timed_out": false})),
@@ -120,10 +117,11 @@ impl Store {
             ("POST", [alias, "_bulk"]) => {
                 let require_alias = request.query.contains("require_alias=true");
                 let items = request.items();
-                let answers = items
-                    .iter()
-                    .map(|item| json!({item.action.as_str(): judge(item).unwrap_or_else(|| self.write(item.index.as_deref().unwrap_or(alias), require_alias, item))}));
-                let answers: Vec<Value> = answers.collect();
+                let answer = |item: &Item| {
+                    let alias = item.alias.as_deref().unwrap_or(alias);
+                    json!({item.action.as_str(): judge(item).unwrap_or_else(|| self.write(alias, require_alias, item))})
+                };
+                let answers: Vec<Value> = items.iter().map(answer).collect();
                 (200, json!({"took": 1, "errors": false, "items": answers}))
             }
             _ => {
@@ -132,6 +130,17 @@ impl Store {
                 error(400, "illegal_argument_exception", &format!("the fake server does not know {what}"))
             }
         }
+    }
+
+    /// Indices whose names begin like this, and the aliases of each.
+    fn list(&self, prefix: &str) -> Value {
+        let indices = self.indices.keys().filter(|name| name.starts_with(prefix));
+        let aliases = indices.map(|name| {
+            let aliases = self.aliases.iter().filter(|(_, index)| *index == name);
+            let aliases: serde_json::Map<String, Value> = aliases.map(|(alias, _)| (alias.clone(), json!({}))).collect();
+            (name.clone(), json!({"aliases": aliases}))
+        });
+        Value::Object(aliases.collect())
     }
 
     fn change_aliases(&mut self, body: &Value) -> (u16, Value) {
@@ -156,20 +165,6 @@ impl Store {
             self.aliases.insert(alias.clone(), index.to_owned());
         }
         (200, json!({"acknowledged": true, "shards_acknowledged": true, "index": index}))
-    }
-
-    /// Indices by name, or by how it begins, with their aliases.
-    fn list(&self, pattern: &str) -> Value {
-        let matches = |name: &&String| pattern.strip_suffix('*').map_or(**name == *pattern, |prefix| name.starts_with(prefix));
-        let listed = self.indices.keys().filter(matches).map(|name| {
-            let aliases = self
-                .aliases
-                .iter()
-                .filter(|(_, index)| *index == name)
-                .map(|(alias, _)| (alias.clone(), json!({})));
-            (name.clone(), json!({"aliases": aliases.collect::<serde_json::Map<_, _>>()}))
-        });
-        Value::Object(listed.collect())
     }
 
     fn settings(&self, aliases: &str) -> (u16, Value) {

@@ -425,6 +425,7 @@ impl Member {
     fn feed(&self, consumer: &BaseConsumer<Member>, topic_name: &str, message: &BorrowedMessage<'_>) {
         let record = to_record(self.membership.topic, message);
         let mut assignment = self.assignment();
+        let limits = self.membership.limits.among(assignment.partitions.len());
         let Some(owned) = assignment.partitions.get_mut(&record.partition) else {
             return;
         };
@@ -440,7 +441,7 @@ impl Member {
         metrics::RECORDS_CONSUMED
             .with_label_values(&[self.membership.topic.base_name(), self.group()])
             .inc();
-        if !owned.paused && owned.slot.mailbox().bytes() > self.membership.limits.high_water_bytes {
+        if !owned.paused && owned.slot.mailbox().bytes() > limits.high_water_bytes {
             match consumer.pause(&one_partition(topic_name, partition)) {
                 Ok(()) => owned.paused = true,
                 Err(error) => tracing::warn!(partition, %error, "cannot pause a partition"),
@@ -451,7 +452,9 @@ impl Member {
     /// Hands settled offsets to the client library, and lets partitions go on whose workers caught up.
     fn hand_over_and_resume(&self, consumer: &BaseConsumer<Member>, topic_name: &str) -> bool {
         let mut any_paused = false;
-        for (&partition, owned) in &mut self.assignment().partitions {
+        let mut assignment = self.assignment();
+        let limits = self.membership.limits.among(assignment.partitions.len());
+        for (&partition, owned) in &mut assignment.partitions {
             if let Some(next) = owned.commit.take() {
                 self.move_group(consumer, topic_name, partition, next);
             }
@@ -462,7 +465,7 @@ impl Member {
             if let Some(next) = settled {
                 self.hand_over(consumer, topic_name, partition, next);
             }
-            if owned.paused && bytes < self.membership.limits.low_water_bytes {
+            if owned.paused && bytes < limits.low_water_bytes {
                 match consumer.resume(&one_partition(topic_name, partition)) {
                     Ok(()) => owned.paused = false,
                     Err(error) => tracing::warn!(partition, %error, "cannot resume a partition"),

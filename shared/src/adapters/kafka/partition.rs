@@ -20,6 +20,8 @@ pub struct ConsumerLimits {
     pub high_water_bytes: usize,
     /// A paused partition holding less than this goes on.
     pub low_water_bytes: usize,
+    /// What all partitions of a member may hold together: where there are many of them the marks above are lower.
+    pub member_bytes: usize,
     /// How long a revoked or closing partition waits for its batch in flight.
     pub drain: std::time::Duration,
 }
@@ -32,8 +34,19 @@ impl Default for ConsumerLimits {
             batch_bytes: 5 * MIB,
             high_water_bytes: 16 * MIB,
             low_water_bytes: 4 * MIB,
+            member_bytes: 64 * MIB,
             drain: std::time::Duration::from_secs(3),
         }
+    }
+}
+
+impl ConsumerLimits {
+    /// The limits of each of so many partitions.
+    pub(super) fn among(mut self, partitions: usize) -> ConsumerLimits {
+        let share = self.member_bytes / partitions.max(1);
+        self.high_water_bytes = self.high_water_bytes.min(share);
+        self.low_water_bytes = self.low_water_bytes.min(share / 4);
+        self
     }
 }
 
@@ -358,6 +371,18 @@ mod tests {
         mailbox.settle();
         assert_eq!(mailbox.take_settled(), Some(NextOffset(3)));
         assert_eq!(mailbox.take_settled(), None, "handed over once");
+    }
+
+    #[test]
+    fn many_partitions_share_what_a_member_may_hold() {
+        const MIB: usize = 1024 * 1024;
+        let marks = |partitions| {
+            let limits = ConsumerLimits::default().among(partitions);
+            (limits.high_water_bytes / MIB, limits.low_water_bytes / MIB)
+        };
+        assert_eq!((marks(0), marks(1), marks(4)), ((16, 4), (16, 4), (16, 4)));
+        assert_eq!((marks(8), marks(32)), ((8, 2), (2, 0)));
+        assert!(ConsumerLimits::default().among(32).low_water_bytes > 0);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use shared::adapters::kafka::{ConsumerLimits, EventLog, EventLogConfig, EventLog
 
 use super::bench::{Bench, Recorder, RunningConsumer, eventually, publish_numbers};
 
-/// Guard: `FencedInstanceId` ends the member; taken out, it joins anew for ever and throws out the other one each time.
+/// Guard: `FencedInstanceId` ends the member; taken out, it went on for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t24_of_two_processes_with_one_instance_name_one_ends_with_a_clear_error() {
     let Some(bench) = Bench::real() else { return };

@@ -49,8 +49,8 @@ fn code_of(outcome: &Result<Position, PublishError>) -> Option<RDKafkaErrorCode>
     }
 }
 
-/// Guard: a full queue is waited for, and the delivery report's own result is looked at; taken out (`Ok(Err(_))` taken for
-/// a confirmation), records are said to lie where there are none.
+/// Guard: a full queue is waited for, and the delivery report's own result is looked at; taken out (an error
+/// taken for a confirmation), records were said to lie at offset -1001.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t45_what_a_broker_that_is_away_does_not_take_is_an_error_for_each_record() {
     let mock = Mock::with(1, &[("message.timeout.ms", "1000"), ("queue.buffering.max.messages", "10")]);

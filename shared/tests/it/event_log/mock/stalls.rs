@@ -45,7 +45,7 @@ async fn t25_a_record_on_an_idle_partition_comes_through_a_flood_of_events() {
 /// A partition's broker takes requests and never answers, while another one has long become the leader. The client library
 /// would find out when its request or its metadata is old, which is put off here for longer than the test waits.
 ///
-/// Guard: `Silence` and `stalled_after`; taken out, nothing comes any more.
+/// Guard: `Silence` and `stalled_after`; taken out, nothing came any more within a minute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t26_a_partition_that_is_frozen_in_the_client_is_noticed_and_healed() {
     const FROZEN: i32 = 2;

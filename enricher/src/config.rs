@@ -16,7 +16,7 @@ pub struct Config {
     /// - `ENRICHER_BATCH_PRODUCTS` (500): products written at once.
     /// - `ENRICHER_LINGER` (10ms): how long the first of them waits for others.
     /// - `ENRICHER_WRITES` (8): calls of the catalog at a time, at most.
-    /// - `ENRICHER_BUFFER_BYTES` (16 MiB): what is held per partition before it is paused.
+    /// - `ENRICHER_BUFFER_BYTES` (16 MiB): what is held per partition before it is paused; of all together, four times that.
     /// - `MERGE_CACHE_BYTES` (32 MiB): how much merged state is kept per partition.
     /// - `DLQ_LIMIT_PERCENT` (50): a partition with a greater share of refused records halts; 100 never halts.
     /// - `DLQ_LIMIT_PAUSE` (10s): what a halted partition waits at first before it tries the next refused record.
@@ -40,6 +40,7 @@ impl Config {
                 max_calls: environment.integer("ENRICHER_WRITES", 8, 1..=64),
                 high_water_bytes,
                 low_water_bytes: high_water_bytes / 4,
+                member_bytes: high_water_bytes.saturating_mul(4),
                 window_records: 100_000,
                 cache_bytes: environment.integer("MERGE_CACHE_BYTES", 32 * MIB, 0..=usize::MAX),
                 dead_letter_percent: environment.integer("DLQ_LIMIT_PERCENT", 50, 1..=100),

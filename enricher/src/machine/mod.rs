@@ -67,6 +67,8 @@ pub struct Settings {
     pub high_water_bytes: usize,
     /// A paused partition holding less than this goes on.
     pub low_water_bytes: usize,
+    /// What all partitions may hold together: where there are many, the two marks are lower.
+    pub member_bytes: usize,
     /// A partition with more records between the first unsettled one and the last is paused; goes on below half of it.
     pub window_records: usize,
     /// Bytes of merged products kept per partition.
@@ -295,6 +297,8 @@ struct Common {
     random: SmallRng,
     tally: Tally,
     calls: u64,
+    /// Partitions that are owned.
+    owned: usize,
     outputs: Vec<Output>,
 }
 
@@ -320,6 +324,7 @@ impl Machine {
             random: SmallRng::seed_from_u64(settings.seed),
             tally: Tally::default(),
             calls: 0,
+            owned: 0,
             outputs: Vec::new(),
             settings,
         };
@@ -338,6 +343,7 @@ impl Machine {
                 self.revoke(partition);
                 let taken = Partition::new(partition, epoch, &self.common.settings);
                 self.partitions.insert(partition, taken);
+                self.common.owned = self.partitions.len();
             }
             Input::Record(record) => match self.partitions.get_mut(&record.partition) {
                 Some(partition) => {
@@ -443,6 +449,7 @@ impl Machine {
     fn revoke(&mut self, partition: i32) {
         if let Some(partition) = self.partitions.remove(&partition) {
             partition.end(&mut self.common);
+            self.common.owned = self.partitions.len();
         }
         // What nobody waits for is nobody's trouble.
         if self.partitions.is_empty() {

@@ -29,6 +29,7 @@ fn settings(seed: u64) -> Settings {
         max_calls: 3,
         high_water_bytes: HIGH_WATER,
         low_water_bytes: HIGH_WATER / 4,
+        member_bytes: 2 * HIGH_WATER,
         window_records: 20,
         cache_bytes: 12_000,
         dead_letter_percent: 50,

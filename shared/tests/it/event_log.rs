@@ -28,6 +28,7 @@ mod bench;
 mod cluster;
 mod contract;
 mod embedded;
+mod memory;
 mod mock;
 mod ownership;
 mod processes;

@@ -322,7 +322,8 @@ impl Member {
     /// Hands settled offsets to the client library, and lets partitions go on whose workers caught up.
     fn hand_over_and_resume(&self, consumer: &BaseConsumer<Member>, topic_name: &str) -> bool {
         let mut any_paused = false;
-        for (&partition, owned) in &mut self.assignment().partitions {
+        let mut assignment = self.assignment();
+        for (&partition, owned) in &mut assignment.partitions {
             if let Some(next) = owned.commit.take() {
                 self.move_group(consumer, topic_name, partition, next);
             }

@@ -4,8 +4,8 @@
 //! - *At least once.* The offset of a record is let go only when the record and all before it in its partition are
 //!   settled, and only while the partition is owned.
 //! - *Order per key.* Records of one key are in one partition; a partition is worked on by one task, batch after batch.
-//! - *Bounded memory.* Per partition by bytes when reading (the partition is paused), in all by bytes when publishing
-//!   (the publisher waits).
+//! - *Bounded memory.* Per partition and per member by bytes when reading (the partition is paused), in all by bytes when
+//!   publishing (the publisher waits).
 //! - *Patience.* A broker that is away is waited for, at start and later; see [`EventLog::health`].
 //!
 //! ```no_run

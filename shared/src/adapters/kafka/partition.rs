@@ -1,6 +1,7 @@
 //! One assigned partition: what was read and is not yet settled. Pure but for the two ways of being woken.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ pub struct ConsumerLimits {
     pub high_water_bytes: usize,
     /// A paused partition holding less than this goes on.
     pub low_water_bytes: usize,
+    /// What all partitions of a member may hold together: where there are many of them the marks above are lower.
+    pub member_bytes: usize,
     /// How long a revoked or closing partition waits for its batch in flight.
     pub drain: std::time::Duration,
 }
@@ -33,8 +36,19 @@ impl Default for ConsumerLimits {
             batch_bytes: 5 * MIB,
             high_water_bytes: 16 * MIB,
             low_water_bytes: 4 * MIB,
+            member_bytes: 64 * MIB,
             drain: std::time::Duration::from_secs(3),
         }
+    }
+}
+
+impl ConsumerLimits {
+    /// The limits of each of so many partitions.
+    pub(super) fn among(mut self, partitions: usize) -> ConsumerLimits {
+        let share = self.member_bytes / partitions.max(1);
+        self.high_water_bytes = self.high_water_bytes.min(share);
+        self.low_water_bytes = self.low_water_bytes.min(share / 4);
+        self
     }
 }
 
@@ -254,6 +268,8 @@ impl Silence {
 pub(super) struct Slot {
     lease: Lease,
     limits: ConsumerLimits,
+    /// Partitions that this member owns.
+    owned: Arc<AtomicUsize>,
     mailbox: Mutex<Mailbox>,
     /// Wakes the worker: records came, or the mailbox is closed.
     fed: Notify,
@@ -262,10 +278,12 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(partition: i32, epoch: u64, limits: ConsumerLimits) -> Arc<Slot> {
+    pub(super) fn new(partition: i32, epoch: u64, limits: ConsumerLimits, owned: Arc<AtomicUsize>) -> Arc<Slot> {
+        owned.fetch_add(1, Ordering::Relaxed);
         Arc::new(Slot {
             lease: Lease::new(partition, epoch),
             limits,
+            owned,
             mailbox: Mutex::default(),
             fed: Notify::new(),
             drained: Condvar::new(),
@@ -319,7 +337,7 @@ impl Intake for Slot {
     }
 
     fn wants_pause(&self) -> bool {
-        self.mailbox().is_full(&self.limits)
+        self.mailbox().is_full(&self.limits.among(self.owned.load(Ordering::Relaxed)))
     }
 
     fn take_settled(&self) -> Option<NextOffset> {
@@ -346,6 +364,7 @@ impl Intake for Slot {
     fn fence(&self) -> Fenced {
         let mut mailbox = self.mailbox();
         self.lease.end();
+        self.owned.fetch_sub(1, Ordering::Relaxed);
         Fenced {
             settled: mailbox.take_settled(),
             left_over: mailbox.left_over(),
@@ -405,6 +424,18 @@ mod tests {
         mailbox.settle();
         assert_eq!(mailbox.take_settled(), Some(NextOffset(3)));
         assert_eq!(mailbox.take_settled(), None, "handed over once");
+    }
+
+    #[test]
+    fn many_partitions_share_what_a_member_may_hold() {
+        const MIB: usize = 1024 * 1024;
+        let marks = |partitions| {
+            let limits = ConsumerLimits::default().among(partitions);
+            (limits.high_water_bytes / MIB, limits.low_water_bytes / MIB)
+        };
+        assert_eq!((marks(0), marks(1), marks(4)), ((16, 4), (16, 4), (16, 4)));
+        assert_eq!((marks(8), marks(32)), ((8, 2), (2, 0)));
+        assert!(ConsumerLimits::default().among(32).low_water_bytes > 0);
     }
 
     #[test]

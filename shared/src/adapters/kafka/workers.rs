@@ -4,6 +4,7 @@
 //! [`Intakes`] itself.
 
 use std::any::Any;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -113,6 +114,7 @@ fn panic_message(payload: &(dyn Any + Send)) -> String {
 /// Partitions that were given to this member and have no worker yet.
 struct Arrivals {
     limits: ConsumerLimits,
+    owned: Arc<AtomicUsize>,
     slots: Mutex<Vec<Arc<Slot>>>,
     changed: Notify,
 }
@@ -121,6 +123,7 @@ impl Arrivals {
     fn new(limits: ConsumerLimits) -> Arrivals {
         Arrivals {
             limits,
+            owned: Arc::default(),
             slots: Mutex::default(),
             changed: Notify::new(),
         }
@@ -133,7 +136,7 @@ impl Arrivals {
 
 impl Intakes for Arrivals {
     fn assigned(self: Arc<Self>, partition: i32, epoch: u64) -> Arc<dyn Intake> {
-        let slot = Slot::new(partition, epoch, self.limits);
+        let slot = Slot::new(partition, epoch, self.limits, Arc::clone(&self.owned));
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&slot));
         self.changed.notify_one();
         slot

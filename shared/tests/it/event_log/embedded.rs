@@ -199,7 +199,8 @@ async fn a_consumer_and_a_publisher_may_be_there_before_the_broker() {
     broker.stop().await;
 }
 
-/// Guard: where the broker is away nothing is committed at the end, which would only wait; taken out, leaving takes longer.
+/// Guard: leaving has a deadline of its own; and where the broker is away nothing is committed at the end, which would only
+/// wait. The latter alone taken out, it still ended in time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t28_stopping_without_a_broker_does_not_hang() {
     let broker = RunningBroker::start_anew().await;

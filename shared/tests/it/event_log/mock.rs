@@ -28,8 +28,14 @@ impl Mock {
 
     /// Likewise, with further settings for the clients.
     fn with(brokers: i32, settings: &[(&str, &str)]) -> Mock {
+        Mock::wide(brokers, 3, settings)
+    }
+
+    /// Likewise, with so many partitions.
+    pub fn wide(brokers: i32, partitions: i32, settings: &[(&str, &str)]) -> Mock {
         let cluster = MockCluster::new(brokers).expect("brokers within the client library");
         let mut bench = Bench::at(&cluster.bootstrap_servers());
+        bench.config.partitions = partitions;
         let mut set = |name: &str, value: &str| bench.config.extra.insert(name.to_owned(), value.to_owned());
         // Longer than that wait, during which no heartbeat is heard.
         set("session.timeout.ms", "4000");

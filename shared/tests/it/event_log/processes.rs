@@ -28,24 +28,26 @@ const ROUNDS: &str = "EVENT_LOG_CHURN_ROUNDS";
 
 /// What a member process said so far.
 #[derive(Clone, Debug, Default)]
-struct Said {
+pub struct Said {
     /// How often each partition was assigned.
-    assigned: BTreeMap<i32, usize>,
+    pub assigned: BTreeMap<i32, usize>,
     /// How often each record was settled; said before it is let go.
     settled: BTreeMap<(i32, i64), usize>,
     /// Partitions of which it had something in hand.
     taken: BTreeSet<i32>,
+    /// Partitions that are paused.
+    pub paused: usize,
     ended: bool,
 }
 
 /// A member of the bench's group in a process of its own.
-struct MemberProcess {
+pub struct MemberProcess {
     child: Child,
     said: Arc<watch::Sender<Said>>,
 }
 
 impl MemberProcess {
-    fn start(bench: &Bench, holds: bool) -> MemberProcess {
+    pub fn start(bench: &Bench, holds: bool) -> MemberProcess {
         let mut child = Command::new(std::env::current_exe().expect("this test's own binary"))
             .args(["event_log::processes::the_member_process", "--exact", "--nocapture"])
             .env(BROKERS, &bench.config.brokers)
@@ -74,7 +76,15 @@ impl MemberProcess {
         MemberProcess { child, said }
     }
 
-    async fn until(&self, what: &str, condition: impl Fn(&Said) -> bool) {
+    /// What the process holds in memory now.
+    pub fn resident_bytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its size");
+        let kilobytes: usize = line.trim().trim_end_matches("kB").trim().parse().expect("a number");
+        kilobytes * 1024
+    }
+
+    pub async fn until(&self, what: &str, condition: impl Fn(&Said) -> bool) {
         let mut said = self.said.subscribe();
         within(what, said.wait_for(|said| condition(said))).await.expect("it is listened to");
     }
@@ -117,6 +127,7 @@ impl Said {
                 self.taken.insert(partition());
             }
             "settled" => *self.settled.entry((partition(), number(2))).or_default() += 1,
+            "paused" => self.paused = usize::try_from(number(1)).expect("a count"),
             _ => panic!("not understood: {line}"),
         }
     }
@@ -159,6 +170,20 @@ async fn the_member_process() {
             }
         });
         holds
+    });
+    std::thread::spawn({
+        let group = group.clone();
+        move || {
+            let mut said = 0.0;
+            loop {
+                let paused = metric("partitions_paused", &group);
+                if paused != said {
+                    println!("{SAYS}paused {paused}");
+                    said = paused;
+                }
+                std::thread::park_timeout(Duration::from_millis(100));
+            }
+        }
     });
     let ended = log
         .consume(

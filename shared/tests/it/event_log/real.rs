@@ -4,7 +4,7 @@ use shared::adapters::kafka::{ConsumerLimits, EventLog, EventLogConfig, EventLog
 
 use super::bench::{Bench, Recorder, RunningConsumer, eventually, publish_numbers};
 
-/// Guard: `FencedInstanceId` ends the member; taken out, it joins anew for ever and throws out the other one each time.
+/// Guard: `FencedInstanceId` ends the member; taken out, it went on for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t24_of_two_processes_with_one_instance_name_one_ends_with_a_clear_error() {
     let Some(bench) = Bench::real() else { return };
@@ -30,7 +30,7 @@ async fn t24_of_two_processes_with_one_instance_name_one_ends_with_a_clear_error
     younger.stop().await;
 }
 
-/// Guard: `group.instance.id`; taken out, the member that stays has its partitions taken away and given back.
+/// Guard: `group.instance.id`; taken out, the member that stays had its partitions taken away and given back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t23_a_named_instance_that_restarts_in_time_causes_no_rebalance() {
     let Some(bench) = Bench::real() else { return };

@@ -6,7 +6,8 @@ use shared::adapters::kafka::ConsumerLimits;
 use super::Mock;
 use crate::event_log::bench::{Recorder, RunningConsumer, numbers, publish_numbers};
 
-/// Guard: settled offsets stay with the client library until a commit of them, or of later ones, is confirmed.
+/// Guard: the client library commits what was handed over, by itself and again until it is confirmed; taken out
+/// (`enable.auto.commit=false`), the group did not move.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t30_commits_go_on_when_the_coordinator_refuses_moves_and_goes_away() {
     use RDKafkaRespErr as Code;
@@ -61,8 +62,8 @@ async fn t30_commits_go_on_when_the_coordinator_refuses_moves_and_goes_away() {
     consumer.stop().await;
 }
 
-/// Guard: a commit that is refused is no error of the reading loop: it is tried again with the next one, or the partition
-/// is somebody else's by then.
+/// Guard: as above, and a commit that is refused is no error of the reading loop; taken out (`enable.auto.commit=false`),
+/// the group did not move.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t31_commits_that_a_rebalance_refuses_are_neither_fatal_nor_a_loop() {
     const REFUSALS: usize = 3;

@@ -14,8 +14,8 @@ fn draining(drain: Duration) -> ConsumerLimits {
     }
 }
 
-/// Guard: the reading thread never waits for a worker; taken out (it waits for the mailbox to be drained), the member is
-/// thrown out of its group after `max.poll.interval.ms` and the partitions are assigned once more.
+/// Guard: the reading thread never waits for a worker; taken out (it waited for the mailbox to be drained), the member
+/// was thrown out of its group after `max.poll.interval.ms`, and records were settled twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t22_a_handler_that_is_blocked_beyond_the_poll_interval_costs_no_membership() {
     let mock = Mock::with(1, &[("max.poll.interval.ms", "4000")]);
@@ -37,8 +37,8 @@ async fn t22_a_handler_that_is_blocked_beyond_the_poll_interval_costs_no_members
     consumer.stop().await;
 }
 
-/// Guard: the drain has a deadline, and closing waits for nothing but the library's own leaving; taken out (a drain
-/// without a deadline), the stop ends by the watchdog and not in time.
+/// Guard: the drain has a deadline, and closing waits for nothing but the library's own leaving; taken out (a drain a
+/// hundred times as long), the stop was ended by the watchdog after eight seconds, and not in time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t29_a_stop_in_any_moment_of_a_rebalance_ends_in_time() {
     const DRAIN: Duration = Duration::from_secs(1);

@@ -49,8 +49,8 @@ fn code_of(outcome: &Result<Position, PublishError>) -> Option<RDKafkaErrorCode>
     }
 }
 
-/// Guard: a full queue is waited for, and the delivery report's own result is looked at; taken out (`Ok(Err(_))` taken for
-/// a confirmation), records are said to lie where there are none.
+/// Guard: a full queue is waited for, and the delivery report's own result is looked at; taken out (an error
+/// taken for a confirmation), records were said to lie at offset -1001.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t45_what_a_broker_that_is_away_does_not_take_is_an_error_for_each_record() {
     let mock = Mock::with(1, &[("message.timeout.ms", "1000"), ("queue.buffering.max.messages", "10")]);
@@ -83,7 +83,7 @@ async fn t45_what_a_broker_that_is_away_does_not_take_is_an_error_for_each_recor
     assert_eq!(numbers, (0..33).collect::<Vec<_>>());
 }
 
-/// Guard: `PublishError::classify`; a size that the broker refuses is no matter of trying again.
+/// Guard: `PublishError::classify`; taken out (a size that the broker refuses not told apart), it was to be tried again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t45_what_the_broker_refuses_is_sorted_by_what_to_do_next() {
     use RDKafkaRespErr as Code;
@@ -109,7 +109,7 @@ async fn t45_what_the_broker_refuses_is_sorted_by_what_to_do_next() {
 }
 
 /// A fatal error makes the client useless, and what it still holds is purged. Guard: `replace_if_fatal`; taken out, nothing
-/// is ever published again.
+/// was published any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t45_what_is_purged_with_a_client_is_an_error_for_each_record_and_the_next_client_goes_on() {
     let mock = Mock::of(1);

@@ -1,8 +1,9 @@
 //! The product as users start it: shape of the workspace, simulator in to API answer out, a scripted Keepa, kill -9,
-//! and the five services as processes of their own on real servers.
+//! the five services as processes of their own on real servers, and the table of what is tested against which fault.
 
 mod cluster;
 mod double;
+mod fault_table;
 mod independent;
 mod pipeline;
 mod restart;

@@ -16,8 +16,7 @@ async fn five_processes_with_three_enrichers_show_what_an_independent_computatio
 
         // The work is shared: each enricher has its partition.
         for enricher in &cluster.enrichers {
-            let metrics = format!("{}/metrics", enricher.probes().await.url);
-            let metrics = reqwest::get(metrics).await.expect("metrics").text().await.expect("text");
+            let metrics = enricher.metrics().await;
             let written = metrics
                 .lines()
                 .find_map(|line| line.strip_prefix("records_settled_total{outcome=\"written\"} "));

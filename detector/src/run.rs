@@ -144,7 +144,7 @@ async fn consume<H: PartitionHandlers + Clone>(
     loop {
         match event_log.consume(group, topic, limits, handlers.clone(), stop.clone()).await {
             Ok(()) => return Ok(()),
-            Err(error @ (EventLogError::Unavailable { .. } | EventLogError::Refused { .. })) => {
+            Err(error @ (EventLogError::Unavailable { .. } | EventLogError::Refused { .. } | EventLogError::AccessDenied { .. })) => {
                 health.down("event_log", error.to_string(), UnixMillis::now());
                 if backoff.wait(stop).await.is_err() {
                     return Ok(());

@@ -80,18 +80,23 @@ impl MergeCache {
 /// What a product costs in memory, to within a factor of two.
 pub(crate) fn approximate_bytes(stored: &StoredProduct) -> usize {
     const PER_PRODUCT: usize = 1024;
-    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let state = |state: &MarketState| {
-        let attributes = state.attributes.as_ref().map_or(0, |register| {
-            let facts = &register.facts;
-            let categories: usize = facts.categories.iter().map(|category| category.name.len() + 40).sum();
-            let codes: usize = facts.product_codes.iter().map(|code| code.len() + 24).sum();
-            text(&facts.title) + text(&facts.brand) + text(&facts.image_url) + categories + codes
-        });
-        2 * size_of::<MarketState>() + attributes
-    };
-    let states: usize = stored.product.markets.values().flat_map(BTreeMap::values).map(state).sum();
-    PER_PRODUCT + states + text(&stored.listing.title) + text(&stored.listing.image_url)
+    let states: usize = stored.product.markets.values().flat_map(BTreeMap::values).map(state_bytes).sum();
+    PER_PRODUCT + states + text_bytes(&stored.listing.title) + text_bytes(&stored.listing.image_url)
+}
+
+/// What one marketplace of one source costs in memory, to within a factor of two.
+pub(crate) fn state_bytes(state: &MarketState) -> usize {
+    let attributes = state.attributes.as_ref().map_or(0, |register| {
+        let facts = &register.facts;
+        let categories: usize = facts.categories.iter().map(|category| category.name.len() + 40).sum();
+        let codes: usize = facts.product_codes.iter().map(|code| code.len() + 24).sum();
+        text_bytes(&facts.title) + text_bytes(&facts.brand) + text_bytes(&facts.image_url) + categories + codes
+    });
+    2 * size_of::<MarketState>() + attributes
+}
+
+fn text_bytes(text: &Option<String>) -> usize {
+    text.as_ref().map_or(0, String::len)
 }
 
 #[cfg(test)]

@@ -2,25 +2,27 @@
 
 use std::time::Duration;
 
-use shared::adapters::kafka::ConsumerLimits;
 use shared::config::Environment;
-use shared::domain::{Marketplace, Staleness};
+
+use crate::machine::Settings;
 
 /// Settings of the enricher.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `MARKETS`: in which order names are looked for. Every marketplace that Keepa knows is stored.
-    pub markets: Vec<Marketplace>,
-    /// `STALE_AFTER` and `LEG_STALE_AFTER`, for the prices that lists filter by.
-    pub staleness: Staleness,
-    /// `ENRICHER_BATCH_RECORDS` (2000) and `ENRICHER_BATCH_BYTES` (5 MiB): how much is settled at once.
-    pub limits: ConsumerLimits,
-    /// `DLQ_LIMIT_PERCENT` (50): a partition with a greater share of refused records halts; 100 never halts.
-    pub dead_letter_percent: u8,
-    /// `DLQ_LIMIT_PAUSE` (10s): what a halted partition waits before its next dead letter at first; up to six times as long later.
-    pub dead_letter_pause: Duration,
-    /// `MERGE_CACHE_BYTES` (32 MiB): how much merged state is kept per partition.
-    pub cache_bytes: usize,
+    /// What its decisions go by:
+    ///
+    /// - `MARKETS`: in which order names are looked for. Every marketplace that Keepa knows is stored.
+    /// - `STALE_AFTER` and `LEG_STALE_AFTER`, for the prices that lists filter by.
+    /// - `ENRICHER_BATCH_PRODUCTS` (500): products written at once.
+    /// - `ENRICHER_LINGER` (10ms): how long the first of them waits for others.
+    /// - `ENRICHER_WRITES` (8): calls of the catalog at a time, at most.
+    /// - `ENRICHER_BUFFER_BYTES` (16 MiB): what is held per partition before it is paused.
+    /// - `MERGE_CACHE_BYTES` (32 MiB): how much merged state is kept per partition.
+    /// - `DLQ_LIMIT_PERCENT` (50): a partition with a greater share of refused records halts; 100 never halts.
+    /// - `DLQ_LIMIT_PAUSE` (10s): what a halted partition waits at first before it tries the next refused record.
+    pub machine: Settings,
+    /// `ENRICHER_DRAIN` (3s): how long a partition that is taken back waits for what was begun.
+    pub drain: Duration,
 }
 
 impl Config {
@@ -28,21 +30,23 @@ impl Config {
     #[must_use]
     pub fn read(environment: &Environment) -> Self {
         const MIB: usize = 1024 * 1024;
-        let limits = ConsumerLimits::default();
-        let batch_bytes = environment.integer("ENRICHER_BATCH_BYTES", limits.batch_bytes, 1024..=64 * MIB);
+        let high_water_bytes = environment.integer("ENRICHER_BUFFER_BYTES", 16 * MIB, 1024..=1024 * MIB);
         Config {
-            markets: environment.markets(),
-            staleness: environment.staleness(),
-            limits: ConsumerLimits {
-                batch_records: environment.integer("ENRICHER_BATCH_RECORDS", limits.batch_records, 1..=100_000),
-                batch_bytes,
-                // A batch has to fit below the mark at which the partition is paused.
-                high_water_bytes: limits.high_water_bytes.max(2 * batch_bytes),
-                ..limits
+            machine: Settings {
+                markets: environment.markets(),
+                staleness: environment.staleness(),
+                batch_products: environment.integer("ENRICHER_BATCH_PRODUCTS", 500, 1..=10_000),
+                linger: environment.duration("ENRICHER_LINGER", Duration::from_millis(10)),
+                max_calls: environment.integer("ENRICHER_WRITES", 8, 1..=64),
+                high_water_bytes,
+                low_water_bytes: high_water_bytes / 4,
+                window_records: 100_000,
+                cache_bytes: environment.integer("MERGE_CACHE_BYTES", 32 * MIB, 0..=usize::MAX),
+                dead_letter_percent: environment.integer("DLQ_LIMIT_PERCENT", 50, 1..=100),
+                dead_letter_pause: environment.duration("DLQ_LIMIT_PAUSE", Duration::from_secs(10)),
+                seed: rand::random(),
             },
-            dead_letter_percent: environment.integer("DLQ_LIMIT_PERCENT", 50, 1..=100),
-            dead_letter_pause: environment.duration("DLQ_LIMIT_PAUSE", Duration::from_secs(10)),
-            cache_bytes: environment.integer("MERGE_CACHE_BYTES", 32 * MIB, 0..=usize::MAX),
+            drain: environment.duration("ENRICHER_DRAIN", Duration::from_secs(3)),
         }
     }
 }
@@ -53,7 +57,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_noted_and_name_their_variable() {
-        let environment = Environment::of([("ENRICHER_BATCH_RECORDS", "none"), ("DLQ_LIMIT_PERCENT", "0"), ("MARKETS", "DE,NL")]);
+        let environment = Environment::of([("ENRICHER_BATCH_PRODUCTS", "none"), ("DLQ_LIMIT_PERCENT", "0"), ("MARKETS", "DE,NL")]);
         let _ = Config::read(&environment);
         let error = environment.finish(()).expect_err("three mistakes");
         assert_eq!(error.mistakes.len(), 3, "{error}");
@@ -64,6 +68,6 @@ mod tests {
         let environment = Environment::of([]);
         let config = Config::read(&environment);
         assert!(environment.finish(()).is_ok());
-        assert_eq!((config.markets.len(), config.dead_letter_percent), (5, 50));
+        assert_eq!((config.machine.markets.len(), config.machine.dead_letter_percent), (5, 50));
     }
 }

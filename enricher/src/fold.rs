@@ -1,22 +1,21 @@
-//! The updates of one batch, per ASIN, and what they do to what is held. Pure.
+//! Updates of one ASIN that are written together, and what they do to what is held. Pure.
 //!
 //! Five marketplaces of one ASIN are one write. Every record keeps its own fate, so that the sums hold in records:
 //! `consumed = written + unchanged + stale + dlq`.
 
-use std::collections::HashMap;
-
-use shared::domain::{Asin, Effect, Marketplace, ObservedAt, Product, Source, UnixMillis};
+use shared::adapters::kafka::RecordOffset;
+use shared::domain::{Asin, Effect, Marketplace, ObservedAt, Product, Source};
 
 /// One decoded record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Update {
-    /// Which record of the batch it is.
-    pub record: usize,
+    /// Which record it is.
+    pub offset: RecordOffset,
     /// What it says.
     pub product: Product,
 }
 
-/// All updates of one ASIN in a batch, in the order of their records; at least one.
+/// Updates of one ASIN, in the order of their records; at least one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
     /// Of this article.
@@ -32,7 +31,7 @@ pub enum Fate {
     Written,
     /// It is what is held already; published again, a crash may have come between write and publish.
     Unchanged,
-    /// Older than what is held, or superseded by another record of its batch.
+    /// Older than what is held, or superseded by another record that was written with it.
     Stale,
 }
 
@@ -56,23 +55,7 @@ pub struct Decision {
     /// Whether the product is published: after the write, or again because a record equals what is held.
     pub publish: bool,
     /// The fate of each record, should the write succeed.
-    pub fates: Vec<(usize, Fate)>,
-}
-
-/// Groups updates by ASIN, in the order in which the ASINs first occur.
-#[must_use]
-pub fn fold(updates: impl IntoIterator<Item = Update>) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    let mut positions: HashMap<Asin, usize> = HashMap::new();
-    for update in updates {
-        let asin = update.product.asin;
-        let position = *positions.entry(asin).or_insert_with(|| {
-            groups.push(Group { asin, updates: Vec::new() });
-            groups.len() - 1
-        });
-        groups[position].updates.push(update);
-    }
-    groups
+    pub fates: Vec<(RecordOffset, Fate)>,
 }
 
 /// Merges a group into what is held and says what follows from it.
@@ -105,7 +88,7 @@ pub fn decide(held: Option<&Product>, group: &Group) -> Decision {
 }
 
 /// The fate of each record of a group that turned `before` into `after` (`None`: changed nothing).
-fn fates(before: Option<&Product>, after: Option<&Product>, group: &Group) -> Vec<(usize, Fate)> {
+fn fates(before: Option<&Product>, after: Option<&Product>, group: &Group) -> Vec<(RecordOffset, Fate)> {
     let mut written: Vec<(Marketplace, Source, ObservedAt)> = Vec::new();
     let fate = |update: &Product, repeated: bool| match (before, after) {
         (Some(before), None) => {
@@ -116,7 +99,7 @@ fn fates(before: Option<&Product>, after: Option<&Product>, group: &Group) -> Ve
         (_, Some(after)) => match update.effect_on(before) {
             Effect::Unchanged => Fate::Unchanged,
             Effect::Stale => Fate::Stale,
-            Effect::Changed if !left_a_trace(update, before, after) => Fate::Stale,
+            Effect::Changed if !update.is_at_frontier_of(after) => Fate::Stale,
             Effect::Changed if repeated => Fate::Unchanged,
             Effect::Changed => Fate::Written,
         },
@@ -130,7 +113,7 @@ fn fates(before: Option<&Product>, after: Option<&Product>, group: &Group) -> Ve
             if fate == Fate::Written {
                 written.extend(identity);
             }
-            (update.record, fate)
+            (update.offset, fate)
         })
         .collect()
 }
@@ -142,28 +125,13 @@ fn identity(update: &Product) -> Option<(Marketplace, Source, ObservedAt)> {
     Some((marketplace, source, state.latest))
 }
 
-/// Whether anything of a record is in the merged product: a register, or one of the times that count stale records too.
-fn left_a_trace(update: &Product, before: Option<&Product>, after: &Product) -> bool {
-    let in_registers = update.markets.iter().any(|(marketplace, sources)| {
-        sources.iter().any(|(source, state)| {
-            let merged = after.markets.get(marketplace).and_then(|sources| sources.get(source));
-            merged.is_some_and(|merged| {
-                macro_rules! holds {
-                    ($($register:ident),*) => { $(state.$register.is_some() && merged.$register == state.$register)||* };
-                }
-                merged.latest == state.latest || holds!(prices, buy_box, statistics, buy_box_statistics, offers, attributes)
-            })
-        })
-    });
-    let moved = |time: fn(&Product) -> Option<UnixMillis>| before.and_then(time) != time(after) && time(after) == time(update);
-    in_registers || moved(|product| Some(product.first_seen)) || moved(|product| Some(product.last_updated)) || moved(|product| product.last_priced_at)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
     use shared::domain::price::{BuyBoxFacts, PriceFacts};
-    use shared::domain::{KeepaMinutes, MarketState, Register};
+    use shared::domain::{KeepaMinutes, MarketState, Register, UnixMillis};
 
     use super::*;
 
@@ -192,7 +160,28 @@ mod tests {
     }
 
     fn updates(products: Vec<Product>) -> Vec<Update> {
-        products.into_iter().enumerate().map(|(record, product)| Update { record, product }).collect()
+        let numbered = products.into_iter().zip(0..);
+        numbered
+            .map(|(product, offset)| Update {
+                offset: RecordOffset(offset),
+                product,
+            })
+            .collect()
+    }
+
+    /// Groups updates by ASIN, in the order in which the ASINs first occur.
+    fn fold(updates: Vec<Update>) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
+        for update in updates {
+            match groups.iter_mut().find(|group| group.asin == update.product.asin) {
+                Some(group) => group.updates.push(update),
+                None => groups.push(Group {
+                    asin: update.product.asin,
+                    updates: vec![update],
+                }),
+            }
+        }
+        groups
     }
 
     fn one_group(products: Vec<Product>) -> Group {
@@ -244,11 +233,14 @@ mod tests {
     fn a_replay_writes_nothing_and_publishes_what_equals_the_newest() {
         let older = observation(1, Marketplace::DE, 10, 100, Some(1), None);
         let newer = observation(1, Marketplace::DE, 20, 200, Some(2), None);
-        let held = decide(None, &one_group(vec![older.clone(), newer.clone()])).write.expect("new");
+        let first = observation(1, Marketplace::DE, 5, 50, Some(3), None);
+        let held = decide(None, &one_group(vec![first.clone(), older.clone(), newer.clone()])).write.expect("new");
         for (records, publish, fates) in [
             (vec![older.clone(), newer.clone()], true, vec![Fate::Stale, Fate::Unchanged]),
             (vec![older.clone()], false, vec![Fate::Stale]),
             (vec![newer, older], true, vec![Fate::Unchanged, Fate::Stale]),
+            // What proves since when the product is known may not have been published either.
+            (vec![first.clone()], true, vec![Fate::Unchanged]),
         ] {
             let decision = decide(Some(&held), &one_group(records));
             assert_eq!((decision.write, decision.publish), (None, publish));
@@ -327,7 +319,7 @@ mod tests {
             for group in &groups {
                 let before = held.get(&group.asin);
                 let decision = decide(before, group);
-                seen.extend(decision.fates.iter().map(|&(record, _)| record));
+                seen.extend(decision.fates.iter().map(|&(offset, _)| offset));
                 let written = decision.fates.iter().any(|&(_, fate)| fate == Fate::Written);
                 prop_assert_eq!(decision.write.is_some(), written, "{:?}", decision);
                 prop_assert!(decision.write.as_ref() != before);
@@ -337,7 +329,7 @@ mod tests {
                 }
             }
             seen.sort_unstable();
-            prop_assert_eq!(seen, (0..records.len()).collect::<Vec<_>>());
+            prop_assert_eq!(seen, (0..).map(RecordOffset).take(records.len()).collect::<Vec<_>>());
         }
     }
 }

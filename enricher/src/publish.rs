@@ -1,14 +1,11 @@
-//! Publishes what was settled, with the broker's confirmation, for as long as it takes.
+//! Publishes products and dead letters, once, and says what the broker confirmed.
 
 use futures_util::future::join_all;
-use shared::adapters::kafka::{Lease, LeaseLost, Message, PublishError, Publisher, Record, Topic};
-use shared::domain::StoredProduct;
-use shared::retry::Backoff;
+use shared::adapters::kafka::{Message, PublishError, Publisher, Record, Topic};
 use shared::wire::ProductDocument;
 
 use crate::decode::{Refusal, timestamp_of};
-use crate::trouble::Trouble;
-use crate::write::wait;
+use crate::machine::{DeadLetter, Publication};
 
 /// Messages on their way at a time; the publisher also bounds their bytes.
 const AT_ONCE: usize = 200;
@@ -22,99 +19,85 @@ pub(crate) const REPLAYED_FROM: &str = "dlq.replayed-from";
 pub(crate) const PAYLOAD: &str = "dlq.payload";
 pub(crate) const OMITTED: &str = "omitted";
 
-/// The way out of one partition.
+/// The way out.
 pub(crate) struct Outlet {
     publisher: Publisher,
-    lease: Lease,
     /// The full name of the topic that is read, for dead letters.
     source_topic: String,
 }
 
-/// A message, and what to send where it is too large.
-struct Sending {
-    topic: Topic,
-    message: Message,
-    instead: Message,
+impl Outlet {
+    pub(crate) fn new(publisher: Publisher, source_topic: String) -> Self {
+        Outlet { publisher, source_topic }
+    }
+
+    /// Publishes some of these products.
+    ///
+    /// # Errors
+    /// Which of them were not confirmed, and why.
+    pub(crate) async fn products(&self, products: &[Publication], which: &[usize]) -> Result<(), (Vec<usize>, String)> {
+        send_some(which, |index| self.product(&products[index])).await
+    }
+
+    /// Publishes some of these dead letters, in their order.
+    ///
+    /// # Errors
+    /// Which of them were not confirmed, and why.
+    pub(crate) async fn dead_letters(&self, letters: &[DeadLetter], which: &[usize]) -> Result<(), (Vec<usize>, String)> {
+        send_some(which, |index| self.dead_letter(&letters[index])).await
+    }
+
+    async fn product(&self, publication: &Publication) -> Result<(), PublishError> {
+        let Publication { product, cause } = publication;
+        let asin = product.product.asin;
+        let document = serde_json::to_vec(&ProductDocument::from(product.clone())).expect("a document is plain structs with string keys");
+        let message = Message::new(asin.as_str(), Some(document)).caused_by(cause);
+        // The detector then reads the product from the catalog, where it is.
+        let instead = || Message::new(asin.as_str(), None).with_header("reason", "reevaluate").caused_by(cause);
+        self.send(Topic::EnrichedProducts, message, instead).await
+    }
+
+    async fn dead_letter(&self, letter: &DeadLetter) -> Result<(), PublishError> {
+        let DeadLetter { record, refusal } = letter;
+        let message = dead_letter(record, refusal, &self.source_topic);
+        // Another producer's compressed record may be larger than a dead letter can be. It stays where it is.
+        let instead = || {
+            let without_value = Message {
+                payload: None,
+                ..dead_letter(record, refusal, &self.source_topic)
+            };
+            without_value.with_header(PAYLOAD, OMITTED)
+        };
+        self.send(Topic::RawUpdatesDlq, message, instead).await
+    }
+
+    async fn send(&self, topic: Topic, message: Message, instead: impl FnOnce() -> Message) -> Result<(), PublishError> {
+        match self.publisher.publish(topic, message).await {
+            Err(error @ PublishError::TooLarge { .. }) => {
+                let instead = instead();
+                tracing::error!(%error, key = %String::from_utf8_lossy(&instead.key), "a record is published without its value");
+                self.publisher.publish(topic, instead).await.map(|_| ())
+            }
+            published => published.map(|_| ()),
+        }
+    }
 }
 
-impl Outlet {
-    pub(crate) fn new(publisher: Publisher, lease: Lease, source_topic: String) -> Self {
-        Outlet {
-            publisher,
-            lease,
-            source_topic,
+/// Sends those that are named, a number of them at a time; with the first failure it does not try the rest.
+async fn send_some<F: Future<Output = Result<(), PublishError>>>(which: &[usize], send: impl Fn(usize) -> F) -> Result<(), (Vec<usize>, String)> {
+    let mut rest = which;
+    while !rest.is_empty() {
+        let (some, later) = rest.split_at(rest.len().min(AT_ONCE));
+        let sent = join_all(some.iter().map(|&index| send(index))).await;
+        let failed: Vec<(usize, PublishError)> = some.iter().zip(sent).filter_map(|(&index, sent)| Some((index, sent.err()?))).collect();
+        if let Some((_, error)) = failed.first() {
+            let reason = error.to_string();
+            let unconfirmed = failed.iter().map(|&(index, _)| index).chain(later.iter().copied());
+            return Err((unconfirmed.collect(), reason));
         }
+        rest = later;
     }
-
-    /// Publishes products, each caused by a record; returns when all are confirmed.
-    pub(crate) async fn products(&self, products: Vec<(StoredProduct, &Record)>, trouble: &Trouble) -> Result<(), LeaseLost> {
-        let sending = products.into_iter().map(|(product, cause)| {
-            let asin = product.product.asin;
-            let document = serde_json::to_vec(&ProductDocument::from(product)).expect("a document is plain structs with string keys");
-            Sending {
-                topic: Topic::EnrichedProducts,
-                message: Message::new(asin.as_str(), Some(document)).caused_by(cause),
-                // The detector then reads the product from the catalog, where it is.
-                instead: Message::new(asin.as_str(), None).with_header("reason", "reevaluate").caused_by(cause),
-            }
-        });
-        self.send_all(sending.collect(), trouble).await
-    }
-
-    /// Publishes dead letters; returns when all are confirmed.
-    pub(crate) async fn dead_letters(&self, letters: Vec<(&Record, &Refusal)>, trouble: &Trouble) -> Result<(), LeaseLost> {
-        let sending = letters.into_iter().map(|(record, refusal)| {
-            let message = dead_letter(record, refusal, &self.source_topic);
-            // Another producer's compressed record may be larger than a dead letter can be. It stays where it is.
-            let instead = Message {
-                payload: None,
-                ..message.clone()
-            };
-            Sending {
-                topic: Topic::RawUpdatesDlq,
-                message,
-                instead: instead.with_header(PAYLOAD, OMITTED),
-            }
-        });
-        self.send_all(sending.collect(), trouble).await
-    }
-
-    async fn send_all(&self, sending: Vec<Sending>, trouble: &Trouble) -> Result<(), LeaseLost> {
-        let mut rest = sending;
-        while !rest.is_empty() {
-            let later = rest.split_off(rest.len().min(AT_ONCE));
-            let sent = join_all(std::mem::replace(&mut rest, later).into_iter().map(|sending| self.send(sending, trouble)));
-            sent.await.into_iter().collect::<Result<(), LeaseLost>>()?;
-        }
-        trouble.clear();
-        Ok(())
-    }
-
-    async fn send(&self, sending: Sending, trouble: &Trouble) -> Result<(), LeaseLost> {
-        let Sending { topic, mut message, instead } = sending;
-        let mut instead = Some(instead);
-        let mut backoff = Backoff::for_outside_systems();
-        loop {
-            let published = tokio::select! {
-                biased;
-                published = self.publisher.publish(topic, message.clone()) => published,
-                () = self.lease.lost() => return Err(LeaseLost),
-            };
-            let error = match published {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
-            };
-            if matches!(error, PublishError::TooLarge { .. })
-                && let Some(instead) = instead.take()
-            {
-                tracing::error!(%error, key = %String::from_utf8_lossy(&message.key), "a record is published without its value");
-                message = instead;
-                continue;
-            }
-            trouble.note(error.to_string());
-            wait(&mut backoff, &self.lease).await?;
-        }
-    }
+    Ok(())
 }
 
 /// The original bytes, key and headers, and where and why they were refused.

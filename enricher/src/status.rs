@@ -1,19 +1,62 @@
 //! How many records a partition's owners have settled so far, in the catalog, for `/stats`.
 //!
-//! Written now and then; a failure is no reason to hold anything up.
+//! Written now and then, by a task of its own; a failure is no reason to hold anything up.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::domain::UnixMillis;
 use shared::ports::Catalog;
 use shared::ports::catalog::{CatalogError, Condition, StateKind, StateRecord, Version, Write, WriteOutcome};
 use shared::wire::state::EnricherStatus;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 const AT_MOST_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether something is due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What saving the last counts may hold up the end of the process.
+const LAST_WITHIN: Duration = Duration::from_secs(1);
+
+/// Records that were settled in a partition.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Count {
+    pub(crate) partition: i32,
+    pub(crate) records: u64,
+    pub(crate) dead_letters: u64,
+}
+
+/// Saves what is counted until nobody counts any more.
+pub(crate) async fn keep(catalog: Arc<dyn Catalog>, mut counts: UnboundedReceiver<Count>) {
+    let mut statuses: BTreeMap<i32, Status> = BTreeMap::new();
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            count = counts.recv() => match count {
+                Some(count) => {
+                    let status = statuses.entry(count.partition).or_insert_with(|| Status::of(count.partition));
+                    status.add(count.records, count.dead_letters);
+                }
+                None => break,
+            },
+            _ = look.tick() => for status in statuses.values_mut() {
+                status.save_if_due(catalog.as_ref()).await;
+            },
+        }
+    }
+    let last = async {
+        for status in statuses.values_mut() {
+            status.due = Instant::now();
+            status.save_if_due(catalog.as_ref()).await;
+        }
+    };
+    let _ = tokio::time::timeout(LAST_WITHIN, last).await;
+}
 
 /// The record of one partition.
-pub(crate) struct Status {
+struct Status {
     id: String,
     /// As it stands in the catalog; none until it was read.
     held: Option<(EnricherStatus, Condition)>,
@@ -25,7 +68,7 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    pub(crate) fn of(partition: i32) -> Self {
+    fn of(partition: i32) -> Self {
         Status {
             id: format!("enricher-{partition}"),
             held: None,
@@ -35,13 +78,13 @@ impl Status {
         }
     }
 
-    /// Counts a settled batch.
-    pub(crate) fn add(&mut self, records: u64, dead_letters: u64) {
+    /// Counts settled records.
+    fn add(&mut self, records: u64, dead_letters: u64) {
         self.added = sum(&self.added, records, dead_letters);
     }
 
     /// Writes the totals if there is something new and the last write is a while ago.
-    pub(crate) async fn save_if_due(&mut self, catalog: &dyn Catalog) {
+    async fn save_if_due(&mut self, catalog: &dyn Catalog) {
         if self.added == EnricherStatus::default() || Instant::now() < self.due {
             return;
         }

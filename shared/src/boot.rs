@@ -247,6 +247,31 @@ where
     runtime::serve(|shutdown| run(event_log, shutdown))
 }
 
+/// A command of a service that needs the catalog alone, such as `enricher reindex products`; as [`command_on_event_log`].
+pub fn command_on_catalog<Fut>(program: &Program, run: impl FnOnce(ElasticCatalog, CancellationToken) -> Fut) -> ExitCode
+where
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let environment = Environment::from_process();
+    let telemetry_config = telemetry::TelemetryConfig::read(&environment, program.name, "warn");
+    let config = ElasticConfig::read(&environment);
+    if config.is_none() {
+        environment.mistake("ELASTICSEARCH_URL is not set: the command is for the catalog on Elasticsearch, the embedded one needs none");
+    }
+    let config = match environment.finish(config) {
+        Ok(config) => config.expect("its absence is a mistake"),
+        Err(error) => return report_mistakes(&error),
+    };
+    let _telemetry = match telemetry::init(&telemetry_config) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("telemetry cannot start: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime::serve(|shutdown| async move { run(ElasticCatalog::connect(config)?, shutdown).await })
+}
+
 /// Prints a line per outside system.
 async fn check(ports: &Ports, others: Vec<Answered>) -> anyhow::Result<()> {
     let event_log = ports.event_log.check().await.map_err(|error| error.to_string());

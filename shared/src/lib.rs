@@ -6,6 +6,7 @@
 pub mod adapters;
 pub mod boot;
 pub mod config;
+pub mod crash;
 pub mod domain;
 pub mod health;
 pub mod ports;

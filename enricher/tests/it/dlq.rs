@@ -3,7 +3,7 @@
 
 use enricher::dlq::{self, Command, Replayed, Selection};
 use serde_json::{Value, json};
-use shared::adapters::kafka::{Lease, MAX_RECORD_BYTES, Message, PartitionHandler as _, Record, RecordOffset, Topic};
+use shared::adapters::kafka::{Lease, MAX_RECORD_BYTES, Message, Record, RecordOffset, Topic};
 use shared::domain::{Marketplace, UnixMillis};
 use shared::ports::catalog::Write;
 use tokio_util::sync::CancellationToken;

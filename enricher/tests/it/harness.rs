@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use enricher::Config;
-use enricher::partition::{Handlers, Partition};
+use enricher::shell::Shell;
 use serde_json::{Value, json};
 use shared::adapters::embedded::broker::EmbeddedBroker;
 use shared::adapters::embedded::catalog::EmbeddedCatalog;
-use shared::adapters::kafka::{EventLog, EventLogConfig, Lease, PartitionHandlers as _, Record, RecordOffset, Topic};
+use shared::adapters::kafka::{EventLog, EventLogConfig, Intake, Intakes as _, Lease, LeaseLost, Record, RecordOffset, Topic};
 use shared::config::Environment;
 use shared::domain::{Asin, Marketplace, Opportunity, OpportunityId, Product, StoredProduct, UnixMillis};
 use shared::health::{Condition as Health, Health as Board};
@@ -116,7 +116,7 @@ impl World {
         }
     }
 
-    pub(crate) fn worker(&self) -> Partition {
+    pub(crate) fn worker(&self) -> Worker {
         worker_of(&self.ports, config(), Lease::for_test(0))
     }
 
@@ -193,12 +193,72 @@ fn settings(brokers: &str, prefix: &str, extra: BTreeMap<String, String>) -> Eve
 
 pub(crate) fn config() -> Config {
     let environment = Environment::of([("DLQ_LIMIT_PAUSE", "20ms")]);
-    let config = Config::read(&environment);
+    let mut config = Config::read(&environment);
+    // What is pushed together is written together, and nothing waits for more.
+    config.machine.linger = Duration::ZERO;
     environment.finish(config).expect("valid settings")
 }
 
-pub(crate) fn worker_of(ports: &Ports, config: Config, lease: Lease) -> Partition {
-    Handlers::new(config, ports).expect("handlers").assigned(0, lease)
+/// A member that owns the partition of its records, without a group: records are handed to it, and what it lets go is looked at.
+pub(crate) struct Worker {
+    shell: Arc<Shell>,
+    intake: Arc<dyn Intake>,
+    lease: Lease,
+    partition: i32,
+    next: i64,
+    /// Ends with the worker.
+    _working: JoinSet<()>,
+}
+
+pub(crate) fn worker_of(ports: &Ports, config: Config, lease: Lease) -> Worker {
+    let (shell, work) = Shell::new(&config, ports).expect("a publisher");
+    let intake = Arc::clone(&shell).assigned(0, 1);
+    let mut working = JoinSet::new();
+    let (working_shell, lost, fenced) = (Arc::clone(&shell), lease.clone(), Arc::clone(&intake));
+    working.spawn(async move {
+        let losing = async {
+            lost.lost().await;
+            fenced.fence();
+            std::future::pending::<()>().await;
+        };
+        working_shell.carry_out(work, losing).await.expect("no panic");
+    });
+    Worker {
+        shell,
+        intake,
+        lease,
+        partition: 0,
+        next: 0,
+        _working: working,
+    }
+}
+
+impl Worker {
+    /// Hands in records at once and waits until all are let go. Their offsets go on from those of earlier calls.
+    pub(crate) async fn settle(&mut self, mut records: Vec<Record>) -> Result<(), LeaseLost> {
+        if records[0].partition != self.partition {
+            self.partition = records[0].partition;
+            self.intake = Arc::clone(&self.shell).assigned(self.partition, 1);
+            self.next = 0;
+        }
+        let shift = (self.next - records[0].offset.0).max(0);
+        for record in &mut records {
+            record.offset.0 += shift;
+        }
+        self.next = records[records.len() - 1].offset.next().0;
+        self.shell.push_all(records);
+        while self.intake.load().records > 0 {
+            if !self.lease.is_held() {
+                return Err(LeaseLost);
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        if !self.lease.is_held() {
+            return Err(LeaseLost);
+        }
+        assert_eq!(self.intake.take_settled().map(|next| next.0), Some(self.next), "what is settled is let go");
+        Ok(())
+    }
 }
 
 /// Waits for something that another task brings about.

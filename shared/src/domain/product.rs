@@ -191,6 +191,20 @@ impl MarketState {
         changed.contains(&true)
     }
 
+    /// Whether some of these facts are what `record` said: its newest ones, or any group that no newer record had.
+    fn holds_any_of(&self, record: &MarketState) -> bool {
+        fn is_of<T>(held: Option<&Register<T>>, said: Option<&Register<T>>) -> bool {
+            held.zip(said).is_some_and(|(held, said)| held.observed_at == said.observed_at)
+        }
+        self.latest == record.latest
+            || is_of(self.prices.as_ref(), record.prices.as_ref())
+            || is_of(self.buy_box.as_ref(), record.buy_box.as_ref())
+            || is_of(self.statistics.as_ref(), record.statistics.as_ref())
+            || is_of(self.buy_box_statistics.as_ref(), record.buy_box_statistics.as_ref())
+            || is_of(self.offers.as_ref(), record.offers.as_ref())
+            || is_of(self.attributes.as_ref(), record.attributes.as_ref())
+    }
+
     /// The landed price: buy box, else new, else Amazon's.
     ///
     /// A buy box kept over newer records that did not ask for it is no price once it is older than
@@ -301,15 +315,20 @@ impl Product {
         }
     }
 
-    /// Whether one of this update's marketplaces is exactly the newest record that `held` has seen of it.
+    /// Whether something of `held` is what this update said: a group of facts, or one of the times.
+    ///
+    /// Then the write that made `held` so may have been this update's, and a crash may have come before it was published.
+    /// An update of which nothing is held any more was superseded by others, which are published for themselves.
     #[must_use]
     pub fn is_at_frontier_of(&self, held: &Product) -> bool {
-        self.states().any(|(marketplace, source, state)| {
-            held.markets
-                .get(&marketplace)
-                .and_then(|sources| sources.get(&source))
-                .is_some_and(|held| held.latest == state.latest)
-        })
+        let in_facts = self.states().any(|(marketplace, source, state)| {
+            let held = held.markets.get(&marketplace).and_then(|sources| sources.get(&source));
+            held.is_some_and(|held| held.holds_any_of(state))
+        });
+        in_facts
+            || held.first_seen == self.first_seen
+            || held.last_updated == self.last_updated
+            || (self.last_priced_at.is_some() && held.last_priced_at == self.last_priced_at)
     }
 
     fn states(&self) -> impl Iterator<Item = (Marketplace, Source, &MarketState)> {
@@ -581,7 +600,20 @@ mod tests {
         assert_eq!(older.effect_on(Some(&newer)), Effect::Changed);
         let both = merged(newer.clone(), older.clone());
         assert_eq!(both.first_seen, older.first_seen);
-        assert_eq!(older.effect_on(Some(&both)), Effect::Stale);
+        // Its write may not have been published yet, as that of the newest.
+        assert_eq!(older.effect_on(Some(&both)), Effect::Unchanged);
         assert_eq!(newer.effect_on(Some(&both)), Effect::Unchanged);
+        let between = Product::from_record(asin(), Marketplace::DE, Source::Keepa, state(7, Some(4500), None));
+        assert_eq!(between.effect_on(Some(&both)), Effect::Stale);
+    }
+
+    #[test]
+    fn a_buy_box_that_no_newer_record_asked_for_keeps_its_record_at_the_frontier() {
+        let with_buy_box = Product::from_record(asin(), Marketplace::DE, Source::Keepa, state(7, Some(1), Some(Some(2))));
+        let [first, newer] = [5, 10].map(|minute| Product::from_record(asin(), Marketplace::DE, Source::Keepa, state(minute, Some(3), None)));
+        let held = merged(merged(first, newer), with_buy_box.clone());
+        assert_eq!(with_buy_box.effect_on(Some(&held)), Effect::Unchanged);
+        let superseded = Product::from_record(asin(), Marketplace::DE, Source::Keepa, state(6, Some(1), Some(Some(2))));
+        assert_eq!(superseded.effect_on(Some(&held)), Effect::Stale);
     }
 }

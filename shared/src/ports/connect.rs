@@ -136,6 +136,7 @@ impl EventLogSettings {
             client_id: client_id.to_owned(),
             extra: self.extra(embedded),
             accepted_gaps: self.accepted_gaps.clone(),
+            ..EventLogConfig::default()
         })
     }
 }

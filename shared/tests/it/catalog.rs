@@ -4,8 +4,10 @@
 
 mod answers;
 mod indices;
+mod languages;
 mod opportunities;
 mod products;
+mod reindex;
 mod samples;
 mod states;
 mod statistics;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::classify::{BulkOutcome, classify_bulk};
 use super::client::Client;
+use super::indices::versioned;
 use super::metrics;
 use crate::adapters::paging::refuse_id;
 use crate::ports::catalog::{CatalogError, Condition, WriteOutcome};
@@ -36,6 +37,8 @@ enum Action<'a> {
         id: &'a str,
     },
     Index {
+        #[serde(rename = "_index")]
+        alias: String,
         #[serde(rename = "_id")]
         id: &'a str,
         if_seq_no: u64,
@@ -48,6 +51,8 @@ impl BulkWrite {
         let action = match &self.condition {
             Condition::Absent => Action::Create { id: &self.id },
             Condition::Unchanged(version) => Action::Index {
+                // Not the alias of the request: it may just have moved to an index where these numbers mean something else.
+                alias: versioned(&version.index),
                 id: &self.id,
                 if_seq_no: version.seq_no,
                 if_primary_term: version.primary_term,
@@ -61,7 +66,7 @@ impl BulkWrite {
 
     /// About what it adds to a request.
     fn bytes(&self) -> usize {
-        self.source.len() + self.id.len() + 80
+        self.source.len() + self.id.len() + 160
     }
 }
 
@@ -190,7 +195,7 @@ mod tests {
             "\n",
             r#"{"a":1}"#,
             "\n",
-            r#"{"index":{"_id":"B2","if_seq_no":7,"if_primary_term":2}}"#,
+            r#"{"index":{"_index":"products-v1-versioned","_id":"B2","if_seq_no":7,"if_primary_term":2}}"#,
             "\n",
             r#"{"a":1}"#,
             "\n"

@@ -123,6 +123,8 @@ pub(super) fn classify_bulk(status: u16, body: &[u8], count: usize) -> Result<Bu
 
 /// What became of one item; an error is one of the whole call.
 pub(super) fn classify_item(item: BulkItem) -> Result<WriteOutcome, CatalogError> {
+    // Success and an error at once is neither.
+    let succeeded = item.error.is_none();
     let cause = item.error.unwrap_or_default();
     let reason = cause.to_string();
     if is_configuration_fault(item.status.unwrap_or(0), &cause) {
@@ -132,7 +134,7 @@ pub(super) fn classify_item(item: BulkItem) -> Result<WriteOutcome, CatalogError
         return Ok(WriteOutcome::Retry { reason });
     }
     match (item.status, item.index, item.seq_no, item.primary_term) {
-        (Some(200..=299), Some(index), Some(seq_no), Some(primary_term)) => Ok(WriteOutcome::Written(Version {
+        (Some(200..=299), Some(index), Some(seq_no), Some(primary_term)) if succeeded => Ok(WriteOutcome::Written(Version {
             index: Arc::from(index),
             seq_no,
             primary_term,
@@ -182,6 +184,9 @@ fn beginning(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(4 * 200)]);
     text.chars().take(200).collect()
 }
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {
@@ -263,6 +268,10 @@ mod tests {
             (failed(302, ""), Unavailable),
             (json!({"status": 201, "_index": "products-v1"}), Unavailable),
             (json!({"status": 201}), Unavailable),
+            (
+                json!({"_index": "products-v1", "_seq_no": 7, "_primary_term": 1, "status": 201, "error": {"type": "odd"}}),
+                Unavailable,
+            ),
             (json!({}), Unavailable),
         ] {
             let body = json!({"errors": true, "items": [{"index": item}]}).to_string();

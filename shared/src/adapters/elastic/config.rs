@@ -14,7 +14,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Settings of an [`super::ElasticCatalog`].
 #[derive(Debug, Clone)]
 pub struct ElasticConfig {
-    /// Nodes, used in turn; at least one, without credentials in them.
+    /// Nodes, used in turn, and left out for a while after they did not answer; at least one, without credentials in them.
     pub urls: Vec<Url>,
     /// How requests prove who sends them.
     pub credentials: Option<ElasticCredentials>,
@@ -85,17 +85,6 @@ impl ElasticConfig {
             strict_mappings: false,
         }
     }
-
-    /// Whether all nodes are on this machine: then bodies are not compressed and no proxy is asked.
-    #[must_use]
-    pub(super) fn is_loopback(&self) -> bool {
-        self.urls.iter().all(|url| match url.host() {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            Some(Host::Domain(name)) => name == "localhost",
-            None => false,
-        })
-    }
 }
 
 impl ElasticCredentials {
@@ -157,6 +146,16 @@ fn read_credentials(environment: &Environment) -> Option<ElasticCredentials> {
     }
 }
 
+/// Whether a node is on this machine: then bodies are not compressed and no proxy is asked.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
 /// What Elasticsearch accepts in front of an index name.
 fn is_index_prefix(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
@@ -191,7 +190,7 @@ mod tests {
         assert_eq!(config.urls.len(), 2);
         assert_eq!(config.index_prefix, "prod-");
         assert!(matches!(config.credentials, Some(ElasticCredentials::Basic { .. })));
-        assert!(!config.is_loopback());
+        assert!(!is_loopback(&config.urls[0]));
         assert!(!format!("{config:?}").contains("secret"));
     }
 
@@ -238,7 +237,7 @@ mod tests {
             ("http://10.0.0.1:9200", false),
             ("http://localhost.example.com", false),
         ] {
-            assert_eq!(ElasticConfig::open(Url::parse(url).unwrap()).is_loopback(), expected, "{url}");
+            assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
         }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::bulk::BulkWrite;
 use super::classify::{ErrorCause, is_configuration_fault};
 use super::client::{Client, malformed};
+use super::languages;
 use crate::adapters::paging::refuse_id;
 use crate::adapters::words;
 use crate::domain::{Opportunity, StoredProduct, UnixMillis};
@@ -38,12 +39,15 @@ impl Document for StoredProduct {
 
     fn to_source(&self) -> Vec<u8> {
         let document = ProductDocument::from(self.clone());
-        // The words are this adapter's and no part of the document that others read.
-        let words = json_text(&words::of_product(&document));
+        // What is searched is this adapter's and no part of the document that others read.
+        let words = json_bytes(&words::of_product(&document));
+        let texts = json_bytes(&languages::texts(&document));
         let mut source = json_bytes(&document);
         source.pop();
-        source.extend_from_slice(br#","words":"#);
-        source.extend_from_slice(&words);
+        for (name, value) in [("words", words), ("texts", texts)] {
+            source.extend_from_slice(format!(",\"{name}\":").as_bytes());
+            source.extend_from_slice(&value);
+        }
         source.push(b'}');
         source
     }
@@ -97,10 +101,6 @@ impl Document for StateRecord {
 
 fn json_bytes<T: Serialize>(document: &T) -> Vec<u8> {
     serde_json::to_vec(document).expect("a document is plain data with string keys")
-}
-
-fn json_text(text: &str) -> Vec<u8> {
-    json_bytes(&text)
 }
 
 /// A write as an item of a bulk request.

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, register_histogram, register_int_counter, register_int_counter_vec};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, register_histogram, register_int_counter, register_int_counter_vec, register_int_gauge};
 
 /// Names are fixed and registered once, so a refusal is a mistake in this file.
 const REGISTERED_ONCE: &str = "metric names are unique and well formed";
@@ -18,3 +18,11 @@ pub(super) static BULK_BYTES: LazyLock<IntCounter> =
 
 pub(super) static BULK_SECONDS: LazyLock<Histogram> =
     LazyLock::new(|| register_histogram!("bulk_seconds", "Time from a bulk request to its answer").expect(REGISTERED_ONCE));
+
+pub(super) static NODES_QUARANTINED: LazyLock<IntGauge> = LazyLock::new(|| {
+    register_int_gauge!(
+        "catalog_nodes_quarantined",
+        "Elasticsearch nodes that are left out for a while because they did not answer"
+    )
+    .expect(REGISTERED_ONCE)
+});

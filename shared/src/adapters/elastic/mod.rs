@@ -3,6 +3,8 @@
 //! - Documents live in versioned indices behind aliases; [`crate::ports::catalog::Version::index`] is the index itself.
 //! - Writes are `_bulk` requests of `create` and `index` with `if_seq_no`, each item classified by itself
 //!   ([`classify`]), never to an index that is made by accident (`require_alias`).
+//! - A write on a version goes to the index that the version is of and to no other ([`indices`]), so an alias that moves
+//!   ([`reindex`]) makes no write hit what it was not meant for.
 //! - Reads by id are real time (`_mget`); a search lags by the refresh interval, a second.
 //! - Nothing is retried, no server is contacted before the first call, and `GET /` is never asked.
 //!
@@ -21,7 +23,11 @@ mod classify;
 mod client;
 mod config;
 mod documents;
+mod indices;
+mod languages;
 mod metrics;
+mod nodes;
+pub mod reindex;
 mod schema;
 mod search;
 mod statistics;
@@ -81,17 +87,17 @@ impl ElasticCatalog {
     /// # Errors
     /// `Misconfigured` without a prefix, since these would be the real ones; else as reads.
     pub async fn remove_everything(&self) -> Result<(), CatalogError> {
-        let prefix = &self.config.index_prefix;
-        if prefix.is_empty() {
+        if self.config.index_prefix.is_empty() {
             return Err(CatalogError::Misconfigured {
                 reason: "only indices with a prefix are removed".into(),
             });
         }
         for collection in Collection::all() {
-            let index = collection.first_index(prefix);
-            let query = [("ignore_unavailable", "true")];
-            self.client.call(Method::Delete, &format!("/{index}"), &query, None).await?;
-            let template = format!("/_index_template/{}", collection.alias(prefix));
+            let alias = self.alias(collection);
+            for index in indices::list(&self.client, &alias).await? {
+                self.client.call(Method::Delete, &format!("/{}", index.name), &[], None).await?;
+            }
+            let template = format!("/_index_template/{alias}");
             let answer = self.client.send(Method::Delete, &template, &[], None).await?;
             if answer.status != 404 {
                 answer.success()?;
@@ -159,21 +165,13 @@ impl ElasticCatalog {
     }
 
     async fn resolve(&self, alias: &str) -> Result<Arc<str>, CatalogError> {
-        let answer = self.client.send(Method::Get, &format!("/_alias/{alias}"), &[], None).await?;
-        if answer.status == 404 && classify::error_cause(&answer.body).is_some() {
-            return Err(CatalogError::Misconfigured {
-                reason: format!("there is no alias {alias}"),
-            });
+        let index = indices::current(&self.client, alias).await?;
+        let versioned = indices::versioned(&index.name);
+        if !index.aliases.contains(&versioned) {
+            // Made by an operator, or before there were such aliases.
+            indices::change_aliases(&self.client, vec![indices::add(&index.name, &versioned)]).await?;
         }
-        let body = answer.success()?;
-        let indices: BTreeMap<String, Value> = serde_json::from_slice(&body).map_err(|error| malformed("a question for an alias", &error))?;
-        let mut names = indices.into_keys();
-        match (names.next(), names.next()) {
-            (Some(name), None) => Ok(Arc::from(name)),
-            _ => Err(CatalogError::Misconfigured {
-                reason: format!("the alias {alias} does not name exactly one index"),
-            }),
-        }
+        Ok(Arc::from(index.name))
     }
 
     fn remember(&self, alias: &str, index: Arc<str>) {
@@ -201,7 +199,10 @@ impl Catalog for ElasticCatalog {
         for (index, settings) in settings {
             let blocks = settings["settings"].as_object().into_iter().flatten();
             let blocked = blocks.filter(|(_, value)| value.as_str() == Some("true")).map(|(name, _)| name.as_str());
-            if let Some(block) = blocked.into_iter().next() {
+            for block in blocked {
+                if block == reindex::WRITE_BLOCK && reindex::reopen_abandoned(&self.client, &index, UnixMillis::now()).await? {
+                    continue;
+                }
                 return Err(CatalogError::Misconfigured {
                     reason: format!("{index} is blocked by {block}"),
                 });

@@ -1,14 +1,19 @@
 //! Templates, indices and aliases: what has to be there before anything is written.
 //!
 //! Documents live in versioned indices (`products-v1`) behind aliases (`products`); all traffic names the alias. The
-//! mappings are the files of `schemas/elasticsearch`, embedded.
+//! mappings are the files of `schemas/elasticsearch`, embedded. An index keeps the mapping it was made with, to which
+//! fields may be added; anything else, the analyzers of [`super::languages`] among it, takes a new index: `reindex`.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use elasticsearch::http::Method;
 use serde_json::{Value, json};
 
 use super::classify::error_cause;
-use super::client::Client;
+use super::client::{Client, malformed};
 use super::config::ElasticConfig;
+use super::indices;
+use super::languages::{self, Language};
 use crate::ports::catalog::{CatalogError, StateKind};
 
 const PRODUCTS: &str = include_str!("../../../../schemas/elasticsearch/products.json");
@@ -46,13 +51,8 @@ impl Collection {
         format!("{prefix}{}", self.name())
     }
 
-    /// The index that the alias names at first.
-    pub(super) fn first_index(self, prefix: &str) -> String {
-        format!("{prefix}{}-v1", self.name())
-    }
-
-    /// Settings and mappings.
-    fn template(self, strict: bool) -> Value {
+    /// Settings and mappings, for a server that has the analyzers of these languages.
+    pub(super) fn template(self, strict: bool, languages: &BTreeSet<Language>) -> Value {
         let text = match self {
             Collection::Products => PRODUCTS,
             Collection::Opportunities => OPPORTUNITIES,
@@ -62,52 +62,91 @@ impl Collection {
         if strict {
             template["mappings"]["dynamic"] = "strict".into();
         }
+        languages::restrict(&mut template["mappings"], languages);
         template
     }
 }
 
 /// Makes what is missing; adds to the mappings of what is there.
 pub(super) async fn prepare(client: &Client, config: &ElasticConfig) -> Result<(), CatalogError> {
+    let languages = languages::ask(client).await?;
     for collection in Collection::all() {
-        prepare_collection(client, config, collection).await?;
+        prepare_collection(client, config, collection, &languages).await?;
     }
     Ok(())
 }
 
-async fn prepare_collection(client: &Client, config: &ElasticConfig, collection: Collection) -> Result<(), CatalogError> {
+/// What indices of this collection are made from, now and by whoever makes one.
+pub(super) async fn put_template(
+    client: &Client,
+    config: &ElasticConfig,
+    collection: Collection,
+    languages: &BTreeSet<Language>,
+) -> Result<Value, CatalogError> {
     let alias = collection.alias(&config.index_prefix);
-    let template = collection.template(config.strict_mappings);
-    let mappings = template["mappings"].clone();
+    let template = collection.template(config.strict_mappings, languages);
     let body = json!({"index_patterns": [format!("{alias}-v*")], "priority": TEMPLATE_PRIORITY, "template": template});
     let path = format!("/_index_template/{alias}");
     client.call(Method::Put, &path, &[], Some(&body)).await.map_err(|error| at_step(&path, error))?;
+    Ok(template)
+}
 
+/// The settings that an index of this collection is used with.
+pub(super) fn settings(collection: Collection) -> Value {
+    collection.template(false, &BTreeSet::new())["settings"].clone()
+}
+
+async fn prepare_collection(client: &Client, config: &ElasticConfig, collection: Collection, languages: &BTreeSet<Language>) -> Result<(), CatalogError> {
+    let alias = collection.alias(&config.index_prefix);
+    let template = put_template(client, config, collection, languages).await?;
     if alias_exists(client, &alias).await? {
-        // Fields may be added to an index; anything else needs a new one, and a move of the alias.
-        let path = format!("/{alias}/_mapping");
-        client
-            .call(Method::Put, &path, &[], Some(&mappings))
-            .await
-            .map_err(|error| at_step(&path, error))?;
-        return Ok(());
+        return add_to_mapping(client, &alias, template["mappings"].clone()).await;
     }
-    let index = collection.first_index(&config.index_prefix);
-    let path = format!("/{index}");
-    let body = json!({"aliases": {&alias: {}}});
-    let answer = client.send(Method::Put, &path, &[], Some(body.to_string().into())).await?;
-    let exists = error_cause(&answer.body).is_some_and(|cause| cause.kind == "resource_already_exists_exception");
-    if !exists {
-        answer.success().map_err(|error| at_step(&path, error))?;
-        return Ok(());
-    }
-    // Another process made it at the same moment, or it has lost its alias.
+    let existing = indices::list(client, &alias).await?;
+    // It may have lost its alias. One that a run of `reindex` has not finished lacks documents.
+    let newest = existing.into_iter().rfind(|index| !index.is_unfinished());
+    let index = match newest {
+        Some(index) => index.name,
+        None => {
+            let index = indices::index_name(&alias, 1);
+            let path = format!("/{index}");
+            let body = json!({"aliases": {&alias: {}, indices::versioned(&index): {}}});
+            let answer = client.send(Method::Put, &path, &[], Some(body.to_string().into())).await?;
+            let exists = error_cause(&answer.body).is_some_and(|cause| cause.kind == "resource_already_exists_exception");
+            if !exists {
+                return answer.success().map(drop).map_err(|error| at_step(&path, error));
+            }
+            // Another process made it at the same moment.
+            index
+        }
+    };
     if !alias_exists(client, &alias).await? {
-        let body = json!({"actions": [{"add": {"index": index, "alias": alias}}]});
-        client
-            .call(Method::Post, "/_aliases", &[], Some(&body))
-            .await
-            .map_err(|error| at_step("/_aliases", error))?;
+        let actions = vec![indices::add(&index, &alias), indices::add(&index, &indices::versioned(&index))];
+        indices::change_aliases(client, actions).await.map_err(|error| at_step("/_aliases", error))?;
     }
+    Ok(())
+}
+
+/// Fields may be added to an index; anything else needs a new one.
+async fn add_to_mapping(client: &Client, alias: &str, mut mappings: Value) -> Result<(), CatalogError> {
+    let path = format!("/{alias}/_mapping");
+    let answer = client.call(Method::Get, &path, &[], None).await?;
+    let existing: BTreeMap<String, Value> = serde_json::from_slice(&answer).map_err(|error| malformed("a question for mappings", &error))?;
+    for (index, existing) in existing {
+        let different = languages::keep_what_is_there(&mut mappings, &existing["mappings"]);
+        if !different.is_empty() {
+            let languages: Vec<&str> = different.into_iter().map(Language::name).collect();
+            tracing::warn!(
+                index,
+                languages = languages.join(","),
+                "the index analyses texts in another way than the server can now: `enricher reindex` makes a new one"
+            );
+        }
+    }
+    client
+        .call(Method::Put, &path, &[], Some(&mappings))
+        .await
+        .map_err(|error| at_step(&path, error))?;
     Ok(())
 }
 
@@ -120,10 +159,11 @@ async fn alias_exists(client: &Client, alias: &str) -> Result<bool, CatalogError
     answer.success().map(|_| true)
 }
 
-/// A refusal (400) of a step is no passing fault: nothing but a change of the cluster or of the program cures it.
+/// A refusal (400) of a step is no passing fault: nothing but a change of the cluster or of the program cures it. Of the
+/// differences between two mappings, some are refused as a fault of the server's own (500).
 fn at_step(path: &str, error: CatalogError) -> CatalogError {
     match error {
-        CatalogError::Unavailable { reason } if reason.starts_with("400") => CatalogError::Misconfigured {
+        CatalogError::Unavailable { reason } if reason.starts_with("400") || reason.starts_with("500: mapper_exception") => CatalogError::Misconfigured {
             reason: format!("{path}: {reason}"),
         },
         CatalogError::Misconfigured { reason } => CatalogError::Misconfigured {
@@ -140,6 +180,10 @@ mod tests {
     use crate::domain::{Opportunity, StoredProduct};
     use crate::ports::catalog::StateRecord;
 
+    fn all_languages() -> BTreeSet<Language> {
+        Language::ALL.into()
+    }
+
     /// Names of all fields, `keys.title` for those inside an object; an object that is not indexed has none.
     fn fields(properties: &Value, before: &str, found: &mut Vec<(String, Value)>) {
         for (name, field) in properties.as_object().expect("properties are an object") {
@@ -153,7 +197,7 @@ mod tests {
 
     fn mapped(collection: Collection) -> Vec<(String, Value)> {
         let mut found = Vec::new();
-        fields(&collection.template(false)["mappings"]["properties"], "", &mut found);
+        fields(&collection.template(false, &all_languages())["mappings"]["properties"], "", &mut found);
         found
     }
 
@@ -193,7 +237,7 @@ mod tests {
     fn check<T: Document>(collection: Collection, complete: &Value) {
         let value = T::from_source(&complete.to_string()).expect("a complete document");
         let source: Value = serde_json::from_slice(&value.to_source()).expect("JSON");
-        let mapping = &collection.template(false)["mappings"];
+        let mapping = &collection.template(false, &all_languages())["mappings"];
         assert_eq!(unmapped(&source, mapping, ""), Vec::<String>::new(), "{collection:?}");
         // And the document was a complete one, else the above says little.
         let properties = mapping["properties"].as_object().expect("an object");
@@ -233,8 +277,21 @@ mod tests {
     #[test]
     fn unknown_fields_are_ignored_or_in_tests_refused() {
         for collection in Collection::all() {
-            assert_eq!(collection.template(false)["mappings"]["dynamic"], false);
-            assert_eq!(collection.template(true)["mappings"]["dynamic"], "strict");
+            assert_eq!(collection.template(false, &all_languages())["mappings"]["dynamic"], false);
+            assert_eq!(collection.template(true, &all_languages())["mappings"]["dynamic"], "strict");
+        }
+    }
+
+    #[test]
+    fn every_language_has_a_field_with_its_analyzer_or_the_standard_one() {
+        for (languages, has) in [(all_languages(), true), (BTreeSet::new(), false)] {
+            let mapping = Collection::Products.template(false, &languages);
+            let texts = mapping["mappings"]["properties"]["texts"]["properties"].as_object().expect("an object").clone();
+            assert_eq!(texts.len(), Language::ALL.len());
+            for language in Language::ALL {
+                let expected = if has { language.name() } else { "standard" };
+                assert_eq!(texts[language.name()]["analyzer"], expected);
+            }
         }
     }
 
@@ -256,7 +313,7 @@ mod tests {
             assert!(
                 !names
                     .iter()
-                    .any(|other| other != name && format!("{other}-v1").starts_with(&format!("{name}-v")))
+                    .any(|other| other != name && indices::index_name(other, 1).starts_with(&format!("{name}-v")))
             );
         }
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, malformed};
 use super::documents::{Document, decode, version};
+use super::languages::Language;
 use crate::adapters::paging::{Paged, Place, SortValue, StateList};
 use crate::adapters::words;
 use crate::domain::listing::name_key;
@@ -19,6 +20,9 @@ pub(super) const SHARD_TIMEOUT: &str = "10s";
 
 /// Lucene indexes no longer term, and Elasticsearch refuses to look for one.
 const MAX_TERM_BYTES: usize = 32_766;
+
+/// A longer text is looked for as it is typed alone: each of its words costs a lookup per language.
+const MAX_ANALYSED_CHARACTERS: usize = 150;
 
 /// Which matches, in which order.
 pub(super) struct Search {
@@ -100,13 +104,17 @@ pub(super) fn products(query: &ProductQuery) -> Search {
     }
 }
 
-/// Every word, and the last as a beginning.
+/// Every word as it is typed, and the last as a beginning; or every word in some form, in the names of one language.
 fn text_condition(text: &str) -> Value {
     let words = words::query_words(text);
     if words.is_empty() {
         return json!({"match_none": {}});
     }
-    json!({"match_bool_prefix": {"words": {"query": words.join(" "), "operator": "and"}}})
+    let mut alternatives = vec![json!({"match_bool_prefix": {"words": {"query": words.join(" "), "operator": "and"}}})];
+    if text.chars().count() <= MAX_ANALYSED_CHARACTERS {
+        alternatives.extend(Language::ALL.map(|language| json!({"match": {language.field(): {"query": text, "operator": "and"}}})));
+    }
+    json!({"bool": {"should": alternatives, "minimum_should_match": 1}})
 }
 
 pub(super) fn opportunities(query: &OpportunityQuery) -> Search {
@@ -273,11 +281,25 @@ mod tests {
 
     #[test]
     fn text_is_only_ever_words() {
-        assert_eq!(
-            text_condition("Sony \"WH-1000*"),
-            json!({"match_bool_prefix": {"words": {"query": "sony wh 1000", "operator": "and"}}})
-        );
+        let as_typed = |words: &str| json!({"match_bool_prefix": {"words": {"query": words, "operator": "and"}}});
+        let condition = text_condition("Sony \"WH-1000*");
+        assert_eq!(condition["bool"]["should"][0], as_typed("sony wh 1000"));
         assert_eq!(text_condition("*"), json!({"match_none": {}}));
+        // As it is typed only.
+        let long = "x".repeat(MAX_ANALYSED_CHARACTERS + 1);
+        assert_eq!(text_condition(&long)["bool"]["should"], json!([as_typed(&long[..100])]));
+    }
+
+    #[test]
+    fn a_text_is_looked_for_in_every_language_whole() {
+        let condition = text_condition("Kopfhörern für Zuhause");
+        let alternatives = condition["bool"]["should"].as_array().unwrap();
+        assert_eq!(alternatives.len(), 1 + Language::ALL.len());
+        assert_eq!(
+            alternatives[1],
+            json!({"match": {"texts.german": {"query": "Kopfhörern für Zuhause", "operator": "and"}}})
+        );
+        assert_eq!(condition["bool"]["minimum_should_match"], 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Settings of the event log, and what they mean to the client library.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -33,6 +34,9 @@ pub struct EventLogConfig {
     /// Gaps that an operator has accepted: records that expired before a group read them. Each other one keeps its
     /// partition from being read. Without meaning on the embedded broker, which passes over gaps with an alarm.
     pub accepted_gaps: Vec<AcceptedGap>,
+    /// A partition with lag that is not paused, holds nothing and brought nothing for this long is stuck in the client:
+    /// the member joins its group anew.
+    pub stalled_after: Duration,
 }
 
 impl Default for EventLogConfig {
@@ -48,6 +52,7 @@ impl Default for EventLogConfig {
             client_id: "unnamed".to_owned(),
             extra: BTreeMap::new(),
             accepted_gaps: Vec::new(),
+            stalled_after: Duration::from_secs(60),
         }
     }
 }
@@ -66,6 +71,7 @@ impl std::fmt::Debug for EventLogConfig {
             .field("client_id", &self.client_id)
             .field("extra", &self.extra.keys().collect::<Vec<_>>())
             .field("accepted_gaps", &self.accepted_gaps)
+            .field("stalled_after", &self.stalled_after)
             .finish()
     }
 }

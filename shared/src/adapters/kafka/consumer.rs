@@ -1,20 +1,18 @@
-//! A member of a consumer group: one thread reads, one task per partition works.
+//! A member of a consumer group: one thread reads, and gives what it read to an [`Intake`] per partition.
 //!
 //! Everything that concerns the client library happens on the reading thread: polling, the rebalance call-back inside
 //! it, pausing, and handing over offsets. So an offset can only be handed over by the thread that also takes partitions
 //! away, and a result that comes after a partition was lost finds nobody to hand it to.
 //!
 //! Where a partition is read from is decided when it is assigned (`start.rs`). Until that is known it is held: assigned,
-//! paused, and nothing of it is given to its worker. Where records expired unread it stays held, with an alarm, until an
+//! paused, and nothing of it is taken in. Where records expired unread it stays held, with an alarm, until an
 //! operator accepts the gap ([`EventLogConfig::accepted_gaps`]).
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
@@ -23,19 +21,20 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
-use tokio::sync::{Notify, oneshot};
-use tokio::task::{JoinError, JoinSet};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::config::EventLogConfig;
 use super::error::EventLogError;
 use super::health::{Health, HealthSensor, SensorContext};
+use super::intake::{Intake, Intakes};
 use super::metrics;
-use super::partition::{ConsumerLimits, Lease, LeaseLost, Silence, Slot};
+use super::partition::Silence;
 use super::read::partitions_of;
 use super::record::{NextOffset, Record, RecordOffset};
 use super::start::{AcceptedGap, Gap, Start, decide_start};
 use super::topic::Topic;
+use crate::crash::CrashPoint;
 use crate::domain::UnixMillis;
 
 /// A poll returns after this long at the latest: the loop turns whatever the catalog does.
@@ -46,12 +45,6 @@ const POLL_PAUSED: Duration = Duration::from_millis(10);
 const HAND_OVER_EVERY: Duration = Duration::from_millis(50);
 /// How often gauges are set and stalls looked for.
 const OBSERVE_EVERY: Duration = Duration::from_secs(1);
-/// A partition with lag that is not paused, holds nothing and brought nothing for this long is stuck in the client.
-const STALLED_AFTER: Duration = Duration::from_secs(60);
-/// A worker with nothing to do is told so this often.
-const IDLE_EVERY: Duration = Duration::from_secs(1);
-/// A handler that is told that its lease is lost has this long to return before it is dropped.
-const GIVE_UP_WITHIN: Duration = Duration::from_secs(1);
 /// What leaving the group may take beyond the drain before the thread is left to itself.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// What asking where to start may take in all on assignment; what is not known by then is asked for later.
@@ -60,177 +53,53 @@ const DECIDE_WITHIN: Duration = Duration::from_secs(5);
 const DECIDE_AGAIN_EVERY: Duration = Duration::from_secs(2);
 const DECIDE_AGAIN_WITHIN: Duration = Duration::from_secs(1);
 
-/// Makes one worker per assigned partition.
-///
-/// The worker owns the partition's state (caches) and is dropped when the partition is revoked.
-pub trait PartitionHandlers: Send + Sync + 'static {
-    /// The worker.
-    type Handler: PartitionHandler;
-
-    /// A partition was given to this member.
-    fn assigned(&self, partition: i32, lease: Lease) -> Self::Handler;
-}
-
-/// Works on the records of one partition, in order.
-#[async_trait]
-pub trait PartitionHandler: Send + 'static {
-    /// Settles every record of the batch, in order: written, proven stale, or dead-lettered with the broker's
-    /// confirmation. Retries in place for as long as it takes; gives up only when the lease is lost. Then no offset
-    /// moves, and the next owner starts with this batch.
-    ///
-    /// # Errors
-    /// Only [`LeaseLost`]. While the lease is held it is taken for a fault of the handler: the consumer leaves the group,
-    /// joins again and reads the batch anew.
-    async fn settle(&mut self, batch: Vec<Record>) -> Result<(), LeaseLost>;
-
-    /// Called about once a second while nothing arrives.
-    async fn idle(&mut self) {}
-}
-
 /// What a member needs to know.
 pub(super) struct Membership {
     pub(super) config: EventLogConfig,
     pub(super) sensor: Arc<HealthSensor>,
     pub(super) group: String,
     pub(super) topic: Topic,
-    pub(super) limits: ConsumerLimits,
+    /// How long a revoked or closing partition waits for what was begun.
+    pub(super) drain: Duration,
 }
+
+/// The reading thread's last word.
+pub(super) type Ended = oneshot::Receiver<Result<(), EventLogError>>;
 
 /// Reads until `shutdown`, then drains, commits and leaves.
-pub(super) async fn consume<H: PartitionHandlers>(membership: Membership, handlers: H, shutdown: CancellationToken) -> Result<(), EventLogError> {
-    let group = membership.group.clone();
-    let limits = membership.limits;
+pub(super) async fn consume(membership: Membership, intakes: Arc<dyn Intakes>, shutdown: CancellationToken) -> Result<(), EventLogError> {
+    let (group, drain) = (membership.group.clone(), membership.drain);
     let stop = shutdown.child_token();
-    // A dropped future leaves nobody to work: the thread closes at once, its batches in flight unsettled.
+    // A dropped future leaves nobody to work: the thread closes at once, what was begun unsettled.
     let _stop_when_dropped = stop.clone().drop_guard();
-    let arrivals = Arc::new(Arrivals::default());
-    let mut ended = start_thread(membership, Arc::clone(&arrivals), stop.clone())?;
+    let ended = start_thread(membership, intakes, stop.clone())?;
+    wait_for_end(ended, &group, drain, &stop).await
+}
 
+/// Waits for the reading thread, but after `stop` only for as long as leaving the group may take.
+pub(super) async fn wait_for_end(mut ended: Ended, group: &str, drain: Duration, stop: &CancellationToken) -> Result<(), EventLogError> {
     let overdue = async {
         stop.cancelled().await;
-        tokio::time::sleep(limits.drain + CLOSE_WITHIN).await;
-    };
-    tokio::pin!(overdue);
-
-    let mut workers = JoinSet::new();
-    let mut failure = None;
-    let outcome = loop {
-        tokio::select! {
-            () = arrivals.changed.notified() => for slot in arrivals.take() {
-                let handler = handlers.assigned(slot.lease().partition(), slot.lease().clone());
-                workers.spawn(work(slot, handler, limits));
-            },
-            Some(joined) = workers.join_next() => if let Err(error) = joined {
-                failure = failure.or_else(|| panic_of(&group, error));
-                stop.cancel();
-            },
-            end = &mut ended => break end.unwrap_or_else(|_| Err(EventLogError::ThreadEnded {
-                message: format!("the reader of group {group} panicked"),
-            })),
-            () = &mut overdue => {
-                tracing::warn!(group, "leaving the consumer group takes too long and is left to itself");
-                break Ok(());
-            }
-        }
-    };
-    // All leases have ended with the thread; a worker that hangs on is dropped.
-    arrivals.take().into_iter().for_each(|slot| slot.lease().end());
-    let _ = tokio::time::timeout(GIVE_UP_WITHIN * 2, async {
-        while let Some(joined) = workers.join_next().await {
-            if let Err(error) = joined {
-                failure = failure.take().or_else(|| panic_of(&group, error));
-            }
-        }
-    })
-    .await;
-    failure.map_or(outcome, Err)
-}
-
-fn panic_of(group: &str, error: JoinError) -> Option<EventLogError> {
-    let payload = error.try_into_panic().ok()?;
-    Some(EventLogError::HandlerPanicked {
-        group: group.to_owned(),
-        message: panic_message(payload.as_ref()),
-    })
-}
-
-fn panic_message(payload: &(dyn Any + Send)) -> String {
-    payload
-        .downcast_ref::<&str>()
-        .map(ToString::to_string)
-        .or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned())
-}
-
-/// Partitions that were given to this member and have no worker yet.
-#[derive(Default)]
-struct Arrivals {
-    slots: Mutex<Vec<Arc<Slot>>>,
-    changed: Notify,
-}
-
-impl Arrivals {
-    fn add(&self, slot: Arc<Slot>) {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
-        self.changed.notify_one();
-    }
-
-    fn take(&self) -> Vec<Arc<Slot>> {
-        std::mem::take(&mut *self.slots.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// The worker of one partition: takes whatever has accumulated, has it settled, takes again.
-async fn work<P: PartitionHandler>(slot: Arc<Slot>, mut handler: P, limits: ConsumerLimits) {
-    let _gone = GoneWhenDropped(Arc::clone(&slot));
-    loop {
-        let step = tokio::time::timeout(IDLE_EVERY, slot.next_batch(&limits)).await;
-        match step {
-            Ok(None) => return,
-            Err(_nothing_came) => {
-                if unless_lost(slot.lease(), handler.idle()).await.is_none() {
-                    return;
-                }
-            }
-            Ok(Some(batch)) => match unless_lost(slot.lease(), handler.settle(batch)).await {
-                Some(Ok(())) => slot.settle(),
-                // The guard says that nothing in flight will be settled: a lost partition is left alone, and one that
-                // is still owned makes the reading thread start anew.
-                Some(Err(LeaseLost)) | None => return,
-            },
-        }
-    }
-}
-
-/// Lets the handler finish after its lease is lost, but not for ever.
-async fn unless_lost<T>(lease: &Lease, work: impl Future<Output = T>) -> Option<T> {
-    let too_late = async {
-        lease.lost().await;
-        tokio::time::sleep(GIVE_UP_WITHIN).await;
+        tokio::time::sleep(drain + CLOSE_WITHIN).await;
     };
     tokio::select! {
-        biased;
-        done = work => Some(done),
-        () = too_late => None,
+        end = &mut ended => end.unwrap_or_else(|_| Err(EventLogError::ThreadEnded {
+            message: format!("the reader of group {group} panicked"),
+        })),
+        () = overdue => {
+            tracing::warn!(group, "leaving the consumer group takes too long and is left to itself");
+            Ok(())
+        }
     }
 }
 
-struct GoneWhenDropped(Arc<Slot>);
-
-impl Drop for GoneWhenDropped {
-    fn drop(&mut self) {
-        self.0.worker_gone();
-    }
-}
-
-type Ended = oneshot::Receiver<Result<(), EventLogError>>;
-
-fn start_thread(membership: Membership, arrivals: Arc<Arrivals>, stop: CancellationToken) -> Result<Ended, EventLogError> {
+/// Starts the reading thread; it ends after `stop`.
+pub(super) fn start_thread(membership: Membership, intakes: Arc<dyn Intakes>, stop: CancellationToken) -> Result<Ended, EventLogError> {
     let (report, ended) = oneshot::channel();
     std::thread::Builder::new()
         .name(format!("log-{}", membership.group))
         .spawn(move || {
-            let outcome = read(Arc::new(membership), &arrivals, &stop);
+            let outcome = read(Arc::new(membership), &intakes, &stop);
             // Nobody waiting is fine: the future was dropped, or gave up on a close that took too long.
             let _ = report.send(outcome);
         })
@@ -246,13 +115,13 @@ enum Anew {
     Fatal,
 }
 
-fn read(membership: Arc<Membership>, arrivals: &Arc<Arrivals>, stop: &CancellationToken) -> Result<(), EventLogError> {
+fn read(membership: Arc<Membership>, intakes: &Arc<dyn Intakes>, stop: &CancellationToken) -> Result<(), EventLogError> {
     let mut epochs = BTreeMap::new();
     loop {
         let context = Member {
             membership: Arc::clone(&membership),
             sensor: SensorContext(Arc::clone(&membership.sensor)),
-            arrivals: Arc::clone(arrivals),
+            intakes: Arc::clone(intakes),
             assignment: Mutex::new(Assignment {
                 epochs: std::mem::take(&mut epochs),
                 ..Assignment::default()
@@ -383,7 +252,7 @@ struct Assignment {
 }
 
 struct Owned {
-    slot: Arc<Slot>,
+    intake: Arc<dyn Intake>,
     paused: bool,
     hold: Option<Hold>,
     /// Where reading started; none while that is not known.
@@ -410,7 +279,7 @@ enum Hold {
 struct Member {
     membership: Arc<Membership>,
     sensor: SensorContext,
-    arrivals: Arc<Arrivals>,
+    intakes: Arc<dyn Intakes>,
     assignment: Mutex<Assignment>,
     closing: AtomicBool,
 }
@@ -436,13 +305,13 @@ impl Member {
         }
         owned.silence.end(Instant::now());
         let partition = record.partition;
-        if !owned.slot.push(record) {
+        if !owned.intake.push(record) {
             return;
         }
         metrics::RECORDS_CONSUMED
             .with_label_values(&[self.membership.topic.base_name(), self.group()])
             .inc();
-        if !owned.paused && owned.slot.mailbox().bytes() > self.membership.limits.high_water_bytes {
+        if !owned.paused && owned.intake.wants_pause() {
             match consumer.pause(&one_partition(topic_name, partition)) {
                 Ok(()) => owned.paused = true,
                 Err(error) => tracing::warn!(partition, %error, "cannot pause a partition"),
@@ -457,14 +326,10 @@ impl Member {
             if let Some(next) = owned.commit.take() {
                 self.move_group(consumer, topic_name, partition, next);
             }
-            let (settled, bytes) = {
-                let mut mailbox = owned.slot.mailbox();
-                (mailbox.take_settled(), mailbox.bytes())
-            };
-            if let Some(next) = settled {
+            if let Some(next) = owned.intake.take_settled() {
                 self.hand_over(consumer, topic_name, partition, next);
             }
-            if owned.paused && bytes < self.membership.limits.low_water_bytes {
+            if owned.paused && !owned.intake.wants_pause() {
                 match consumer.resume(&one_partition(topic_name, partition)) {
                     Ok(()) => owned.paused = false,
                     Err(error) => tracing::warn!(partition, %error, "cannot resume a partition"),
@@ -494,7 +359,7 @@ impl Member {
             .add_partition_offset(topic_name, partition, Offset::Offset(next.0))
             .and_then(|()| consumer.store_offsets(&offsets));
         match stored {
-            Ok(()) => {}
+            Ok(()) => CrashPoint::OffsetStored.pass(),
             Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => {
                 tracing::debug!(group = self.group(), partition, "the partition was lost before its offset was stored");
             }
@@ -506,10 +371,7 @@ impl Member {
 
     /// Did a worker end although its partition is still owned?
     fn gave_up(&self) -> bool {
-        self.assignment().partitions.values().any(|owned| {
-            let mailbox = owned.slot.mailbox();
-            mailbox.records_in_flight() > 0 && mailbox.is_drained()
-        })
+        self.assignment().partitions.values().any(|owned| owned.intake.has_given_up())
     }
 
     /// Sets the gauges. Is a partition stuck?
@@ -518,16 +380,16 @@ impl Member {
         let (mut records, mut paused, mut held, mut stalled) = (0, 0, 0, false);
         let up = *self.membership.sensor.subscribe().borrow() == Health::Up;
         for (&partition, owned) in &mut self.assignment().partitions {
-            let mailbox = owned.slot.mailbox();
-            records += mailbox.records();
+            let load = owned.intake.load();
+            records += load.records;
             paused += i64::from(owned.paused);
             held += i64::from(owned.hold.is_some());
-            let age_ms = mailbox.oldest_ms().map_or(0, |oldest| wall.millis_since(UnixMillis(oldest)).max(0));
+            let age_ms = load.oldest_ms.map_or(0, |oldest| wall.millis_since(UnixMillis(oldest)).max(0));
             metrics::CONSUMER_LAG_SECONDS
                 .with_label_values(&[self.group(), &partition.to_string()])
                 .set(Duration::from_millis(age_ms.unsigned_abs()).as_secs_f64());
-            let is_expecting = up && owned.lag > 0 && !owned.paused && owned.hold.is_none() && mailbox.records() == 0;
-            if owned.silence.lasts(is_expecting, now) > STALLED_AFTER {
+            let is_expecting = up && owned.lag > 0 && !owned.paused && owned.hold.is_none() && load.records == 0;
+            if owned.silence.lasts(is_expecting, now) > self.membership.config.stalled_after {
                 metrics::PARTITION_STALLS.with_label_values(&[self.group()]).inc();
                 stalled = true;
             }
@@ -576,9 +438,8 @@ impl Member {
         for partition in numbers {
             let epoch = assignment.epochs.entry(partition).or_default();
             *epoch += 1;
-            let slot = Slot::new(partition, *epoch);
             let mut owned = Owned {
-                slot: Arc::clone(&slot),
+                intake: Arc::clone(&self.intakes).assigned(partition, *epoch),
                 paused: false,
                 hold: Some(Hold::Undecided {
                     next_try: now + DECIDE_AGAIN_EVERY,
@@ -597,7 +458,6 @@ impl Member {
                 tracing::warn!(partition, %error, "cannot pause a partition");
             }
             assignment.partitions.insert(partition, owned);
-            self.arrivals.add(slot);
         }
         metrics::REBALANCES.with_label_values(&[self.group(), "assign"]).inc();
         tracing::info!(group = self.group(), partitions = ?assignment.partitions.keys(), "partitions assigned");
@@ -725,7 +585,7 @@ impl Member {
         self.release(consumer, &all, lost);
     }
 
-    /// Takes partitions from their workers: stop feeding, drain, hand over, fence, drop. In this order.
+    /// Takes partitions back: stop feeding, drain, hand over, fence, drop. In this order.
     fn release(&self, consumer: &BaseConsumer<Member>, partitions: &[i32], lost: bool) {
         let released: Vec<(i32, Owned)> = {
             let mut assignment = self.assignment();
@@ -734,22 +594,27 @@ impl Member {
         if released.is_empty() {
             return;
         }
-        let mut left_over: usize = released.iter().map(|(_, owned)| owned.slot.close()).sum();
+        for (_, owned) in &released {
+            owned.intake.close();
+        }
         let began = Instant::now();
-        let deadline = began + self.membership.limits.drain;
+        let deadline = began + self.membership.drain;
         let topic_name = self.membership.config.topic_name(self.membership.topic);
+        let mut left_over = 0;
         for (partition, owned) in &released {
             // What was lost belongs to somebody else already: waiting would only delay joining again.
-            if !lost && !owned.slot.wait_drained(deadline) {
-                tracing::warn!(group = self.group(), partition, "a batch was not settled in time and is left to the next owner");
+            if !lost && !owned.intake.drain(deadline) {
+                tracing::warn!(
+                    group = self.group(),
+                    partition,
+                    "what was begun was not settled in time and is left to the next owner"
+                );
             }
-            let mut mailbox = owned.slot.mailbox();
-            if let Some(next) = mailbox.take_settled().filter(|_| !lost) {
+            let fenced = owned.intake.fence();
+            if let Some(next) = fenced.settled.filter(|_| !lost) {
                 self.hand_over(consumer, &topic_name, *partition, next);
             }
-            // Under the lock of the mailbox: a result that comes later finds the lease ended and nobody to hand over.
-            owned.slot.lease().end();
-            left_over += mailbox.records_in_flight();
+            left_over += fenced.left_over;
             self.membership.sensor.release(self.group(), &topic_name, *partition);
             let labels = [self.group(), &partition.to_string()];
             let _ = metrics::CONSUMER_LAG.remove_label_values(&labels);
@@ -824,7 +689,10 @@ impl ConsumerContext for Member {
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
         match result {
-            Ok(()) => self.sensor.0.up(),
+            Ok(()) => {
+                self.sensor.0.up();
+                CrashPoint::OffsetCommitted.pass();
+            }
             Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
             // Tried again with the next one; after a rebalance it is none of this member's business any more.
             Err(error) => tracing::debug!(group = self.group(), %error, "offsets were not committed"),

@@ -25,6 +25,13 @@ pub enum EventLogError {
         #[source]
         source: KafkaError,
     },
+    /// The broker does not let us in, or is not who it has to be: wrong password, wrong certificate authority. It is asked
+    /// again all the same, as it may be cured on the other side.
+    #[error("no access to the event log: {reason}")]
+    AccessDenied {
+        /// What the client library said; it never names the password.
+        reason: String,
+    },
     /// Another process uses the same instance name in this group: one of the two has to stop, and it is this one.
     #[error("another process is group {group}'s instance of the same name")]
     InstanceNameTaken {

@@ -31,6 +31,8 @@ pub enum Health {
 pub(super) struct HealthSensor {
     state: watch::Sender<Health>,
     log_quota: Mutex<BTreeMap<String, Instant>>,
+    /// Why nobody lets us in, since the broker last answered.
+    denied: Mutex<Option<String>>,
     /// Partitions that wait for an operator, and why.
     held: Mutex<Vec<(AcceptedGap, String)>>,
 }
@@ -48,6 +50,7 @@ impl HealthSensor {
         HealthSensor {
             state: watch::Sender::new(unknown),
             log_quota: Mutex::default(),
+            denied: Mutex::default(),
             held: Mutex::default(),
         }
     }
@@ -57,6 +60,7 @@ impl HealthSensor {
     }
 
     pub(super) fn up(&self) {
+        *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.state.send_if_modified(|state| {
             let changed = *state != Health::Up;
             *state = Health::Up;
@@ -84,6 +88,11 @@ impl HealthSensor {
         });
     }
 
+    /// Why the broker does not let us in, or is not trusted, if that is what is wrong.
+    pub(super) fn denied(&self) -> Option<String> {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn hold(&self, gap: AcceptedGap, reason: String) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|(other, _)| *other != gap);
@@ -102,8 +111,14 @@ impl HealthSensor {
 
     fn observe_error(&self, error: &KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown) => {
+            // Its password or its certificate, or ours. All brokers are down then as well, which would hide why.
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed | RDKafkaErrorCode::SSL) => {
+                *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
                 self.down(reason);
+                self.warn_sometimes("DENIED", reason);
+            }
+            Some(RDKafkaErrorCode::AllBrokersDown) => {
+                self.down(self.denied().as_deref().unwrap_or(reason));
                 self.warn_sometimes("ALL_DOWN", reason);
             }
             // One connection of several, or an idle one that the broker closed.
@@ -166,6 +181,17 @@ impl ClientContext for SensorContext {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn why_nobody_lets_us_in_is_not_hidden_by_what_follows_from_it() {
+        let sensor = HealthSensor::new();
+        sensor.observe_error(&KafkaError::Global(RDKafkaErrorCode::Authentication), "wrong password");
+        sensor.observe_error(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
+        assert!(matches!(&*sensor.subscribe().borrow(), Health::Down { reason, .. } if reason == "wrong password"));
+        assert_eq!(sensor.denied().as_deref(), Some("wrong password"));
+        sensor.up();
+        assert_eq!(sensor.denied(), None);
+    }
 
     #[test]
     fn down_keeps_its_beginning_and_takes_the_newest_reason() {

@@ -21,6 +21,7 @@ mod consumer;
 mod error;
 mod follow;
 mod health;
+mod intake;
 mod metrics;
 mod partition;
 mod publisher;
@@ -30,18 +31,20 @@ mod start;
 mod topic;
 mod topics;
 mod trace;
+mod workers;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use config::EventLogConfig;
-pub use consumer::{PartitionHandler, PartitionHandlers};
 pub use error::{EventLogError, PublishError};
 pub use follow::FollowFrom;
 pub use health::Health;
+pub use intake::{Fenced, Intake, Intakes, Load};
 pub use partition::{ConsumerLimits, Lease, LeaseLost};
 pub use publisher::Publisher;
 pub use read::Extent;
@@ -49,6 +52,7 @@ pub use record::{Message, NextOffset, Position, Record, RecordOffset};
 pub use start::{AcceptedGap, NoGap};
 pub use topic::{MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES, Topic};
 pub use trace::{TRACEPARENT, TraceParent};
+pub use workers::{PartitionHandler, PartitionHandlers};
 
 use consumer::Membership;
 use health::HealthSensor;
@@ -141,14 +145,34 @@ impl EventLog {
         handlers: H,
         shutdown: CancellationToken,
     ) -> impl Future<Output = Result<(), EventLogError>> + Send + use<H> {
-        let membership = Membership {
+        workers::consume(self.membership(group, topic, limits.drain), limits, handlers, shutdown)
+    }
+
+    /// As [`EventLog::consume`], for work that is not done batch after batch: records go to the intake of their
+    /// partition, and the offsets that it says are settled are let go. `drain` is how long a partition that is taken back
+    /// waits for what was begun.
+    ///
+    /// # Errors
+    /// As [`EventLog::consume`].
+    pub fn consume_into(
+        &self,
+        group: &str,
+        topic: Topic,
+        drain: Duration,
+        intakes: Arc<dyn Intakes>,
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = Result<(), EventLogError>> + Send + use<> {
+        consumer::consume(self.membership(group, topic, drain), intakes, shutdown)
+    }
+
+    fn membership(&self, group: &str, topic: Topic, drain: Duration) -> Membership {
+        Membership {
             config: self.shared.config.clone(),
             sensor: Arc::clone(&self.shared.sensor),
             group: group.to_owned(),
             topic,
-            limits,
-        };
-        consumer::consume(membership, handlers, shutdown)
+            drain,
+        }
     }
 
     /// What a topic holds now.

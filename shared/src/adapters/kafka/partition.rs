@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::intake::{Fenced, Intake, Load};
 use super::record::{NextOffset, Record};
 
 /// How much is read ahead, taken at once, and waited for.
@@ -103,6 +104,10 @@ pub(super) struct Mailbox {
     settled: Option<NextOffset>,
     closed: bool,
     worker_gone: bool,
+    /// Dropped when it was closed.
+    dropped: usize,
+    /// More was held than the high water mark, and has not come below the low one since.
+    full: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +127,13 @@ impl Mailbox {
         self.waiting_bytes += record.size();
         self.waiting.push_back(record);
         true
+    }
+
+    /// Whether too much is held: with hysteresis, so that a partition is not paused and resumed at every record.
+    pub(super) fn is_full(&mut self, limits: &ConsumerLimits) -> bool {
+        let mark = if self.full { limits.low_water_bytes } else { limits.high_water_bytes };
+        self.full = self.bytes() > mark;
+        self.full
     }
 
     /// Whatever has accumulated, up to the limits, at least one record.
@@ -169,12 +181,15 @@ impl Mailbox {
     }
 
     /// Takes and gives no more records; those that wait are dropped. What is in flight may still be settled.
-    pub(super) fn close(&mut self) -> usize {
+    pub(super) fn close(&mut self) {
         self.closed = true;
         self.waiting_bytes = 0;
-        let dropped = self.waiting.len();
-        self.waiting = VecDeque::new();
-        dropped
+        self.dropped += std::mem::take(&mut self.waiting).len();
+    }
+
+    /// Records that were taken in and are not settled, those included that were dropped when it was closed.
+    pub(super) fn left_over(&self) -> usize {
+        self.dropped + self.records()
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -238,6 +253,7 @@ impl Silence {
 /// A mailbox between the reading thread and its worker.
 pub(super) struct Slot {
     lease: Lease,
+    limits: ConsumerLimits,
     mailbox: Mutex<Mailbox>,
     /// Wakes the worker: records came, or the mailbox is closed.
     fed: Notify,
@@ -246,9 +262,10 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(partition: i32, epoch: u64) -> Arc<Slot> {
+    pub(super) fn new(partition: i32, epoch: u64, limits: ConsumerLimits) -> Arc<Slot> {
         Arc::new(Slot {
             lease: Lease::new(partition, epoch),
+            limits,
             mailbox: Mutex::default(),
             fed: Notify::new(),
             drained: Condvar::new(),
@@ -260,24 +277,16 @@ impl Slot {
     }
 
     /// The mailbox holds plain values, so a panic elsewhere leaves it whole.
-    pub(super) fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
+    fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
         self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn push(&self, record: Record) -> bool {
-        let taken = self.mailbox().push(record);
-        if taken {
-            self.fed.notify_one();
-        }
-        taken
-    }
-
     /// The next batch, or `None` once the mailbox is closed. Loses nothing when dropped while waiting.
-    pub(super) async fn next_batch(&self, limits: &ConsumerLimits) -> Option<Vec<Record>> {
+    pub(super) async fn next_batch(&self) -> Option<Vec<Record>> {
         loop {
             {
                 let mut mailbox = self.mailbox();
-                if let Some(batch) = mailbox.take(limits) {
+                if let Some(batch) = mailbox.take(&self.limits) {
                     return Some(batch);
                 }
                 if mailbox.is_closed() {
@@ -298,16 +307,31 @@ impl Slot {
         self.mailbox().worker_gone();
         self.drained.notify_all();
     }
+}
 
-    /// Stops feeding; what waits is left to the next owner. Returns how many records that are.
-    pub(super) fn close(&self) -> usize {
-        let dropped = self.mailbox().close();
-        self.fed.notify_one();
-        dropped
+impl Intake for Slot {
+    fn push(&self, record: Record) -> bool {
+        let taken = self.mailbox().push(record);
+        if taken {
+            self.fed.notify_one();
+        }
+        taken
     }
 
-    /// Blocks until the batch in flight is settled or the deadline has passed.
-    pub(super) fn wait_drained(&self, deadline: Instant) -> bool {
+    fn wants_pause(&self) -> bool {
+        self.mailbox().is_full(&self.limits)
+    }
+
+    fn take_settled(&self) -> Option<NextOffset> {
+        self.mailbox().take_settled()
+    }
+
+    fn close(&self) {
+        self.mailbox().close();
+        self.fed.notify_one();
+    }
+
+    fn drain(&self, deadline: Instant) -> bool {
         let mut mailbox = self.mailbox();
         while !mailbox.is_drained() {
             let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
@@ -316,6 +340,29 @@ impl Slot {
             mailbox = self.drained.wait_timeout(mailbox, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
+    }
+
+    /// Under the lock of the mailbox: a result that comes later finds the lease ended and nobody to hand over.
+    fn fence(&self) -> Fenced {
+        let mut mailbox = self.mailbox();
+        self.lease.end();
+        Fenced {
+            settled: mailbox.take_settled(),
+            left_over: mailbox.left_over(),
+        }
+    }
+
+    fn load(&self) -> Load {
+        let mailbox = self.mailbox();
+        Load {
+            records: mailbox.records(),
+            oldest_ms: mailbox.oldest_ms(),
+        }
+    }
+
+    fn has_given_up(&self) -> bool {
+        let mailbox = self.mailbox();
+        mailbox.records_in_flight() > 0 && mailbox.is_drained()
     }
 }
 
@@ -374,7 +421,8 @@ mod tests {
         mailbox.push(record(0, 1));
         mailbox.push(record(1, 1));
         let _ = mailbox.take(&limits(1, usize::MAX));
-        assert_eq!(mailbox.close(), 1);
+        mailbox.close();
+        assert_eq!(mailbox.left_over(), 2);
         assert!(!mailbox.push(record(2, 1)));
         assert!(!mailbox.is_drained());
         mailbox.settle();
@@ -382,6 +430,25 @@ mod tests {
         assert_eq!(mailbox.take_settled(), Some(NextOffset(1)));
         assert_eq!(mailbox.take(&limits(1, usize::MAX)), None);
         assert_eq!(mailbox.bytes(), 0);
+    }
+
+    #[test]
+    fn a_full_mailbox_stays_full_until_it_is_well_below_the_mark() {
+        let limits = ConsumerLimits {
+            high_water_bytes: 3 * record(0, 10).size(),
+            low_water_bytes: record(0, 10).size(),
+            ..limits(1, usize::MAX)
+        };
+        let mut mailbox = Mailbox::default();
+        for (offset, full) in [(0, false), (1, false), (2, false), (3, true)] {
+            mailbox.push(record(offset, 10));
+            assert_eq!(mailbox.is_full(&limits), full, "{offset}");
+        }
+        for full in [true, true, false] {
+            let _ = mailbox.take(&limits);
+            mailbox.settle();
+            assert_eq!(mailbox.is_full(&limits), full);
+        }
     }
 
     #[test]

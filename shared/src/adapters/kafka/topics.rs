@@ -8,6 +8,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 
 use super::config::EventLogConfig;
 use super::consumer::ReadContext;
@@ -16,6 +17,9 @@ use super::health::{HealthSensor, SensorContext};
 use super::topic::Topic;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How long events are waited for that say why there was no answer.
+const EVENTS_WITHIN: Duration = Duration::from_millis(50);
+const MOST_EVENTS: usize = 20;
 const CREATED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Creates what is missing and leaves alone what is there.
@@ -25,9 +29,9 @@ pub(super) async fn ensure(config: &EventLogConfig, sensor: &Arc<HealthSensor>) 
     let config = config.clone();
     let sensor = Arc::clone(sensor);
     off_the_async_threads(move || {
+        let present = present_topics(&config, &sensor)?;
         let admin: AdminClient<SensorContext> = AdminClient::from_config_and_context(&quiet(&config), SensorContext(Arc::clone(&sensor)))
             .map_err(|source| EventLogError::classify("create an admin client", source))?;
-        let present = present_topics(&admin)?;
         sensor.up();
         tokio::runtime::Handle::current().block_on(create_missing(&config, &admin, &present))
     })
@@ -39,13 +43,8 @@ pub(super) async fn check(config: &EventLogConfig, sensor: &Arc<HealthSensor>) -
     let config = config.clone();
     let for_client = Arc::clone(sensor);
     let answer = off_the_async_threads(move || {
-        let client: BaseConsumer<ReadContext> = BaseConsumer::from_config_and_context(&quiet(&config), ReadContext(SensorContext(for_client)))
-            .map_err(|source| EventLogError::classify("create a client", source))?;
         // One topic: the list of all topics of a large cluster is long.
-        client
-            .fetch_metadata(Some(&config.topic_name(Topic::RawUpdates)), ANSWER_WITHIN)
-            .map(drop)
-            .map_err(|source| EventLogError::classify("ask for metadata", source))
+        metadata(&config, &for_client, Some(&config.topic_name(Topic::RawUpdates))).map(drop)
     })
     .await;
     match &answer {
@@ -53,17 +52,28 @@ pub(super) async fn check(config: &EventLogConfig, sensor: &Arc<HealthSensor>) -
         Err(EventLogError::Unavailable { source, .. } | EventLogError::Refused { source, .. }) => {
             sensor.down(&source.to_string());
         }
+        // It said so itself.
+        Err(EventLogError::AccessDenied { reason }) => sensor.down(reason),
         Err(error) => sensor.down(&error.to_string()),
     }
     answer
 }
 
-fn present_topics(admin: &AdminClient<SensorContext>) -> Result<HashSet<String>, EventLogError> {
-    let metadata = admin
-        .inner()
-        .fetch_metadata(None, ANSWER_WITHIN)
-        .map_err(|source| EventLogError::classify("list topics", source))?;
-    Ok(metadata
+fn metadata(config: &EventLogConfig, sensor: &Arc<HealthSensor>, topic: Option<&str>) -> Result<Metadata, EventLogError> {
+    let client: BaseConsumer<ReadContext> = BaseConsumer::from_config_and_context(&quiet(config), ReadContext(SensorContext(Arc::clone(sensor))))
+        .map_err(|source| EventLogError::classify("create a client", source))?;
+    client.fetch_metadata(topic, ANSWER_WITHIN).map_err(|source| {
+        // The library only says that there was no answer. Why is in the events that wait.
+        let _events = (0..MOST_EVENTS).find(|_| client.poll(EVENTS_WITHIN).is_none());
+        sensor.denied().map_or_else(
+            || EventLogError::classify("ask for metadata", source),
+            |reason| EventLogError::AccessDenied { reason },
+        )
+    })
+}
+
+fn present_topics(config: &EventLogConfig, sensor: &Arc<HealthSensor>) -> Result<HashSet<String>, EventLogError> {
+    Ok(metadata(config, sensor, None)?
         .topics()
         .iter()
         .filter(|topic| topic.error().is_none())

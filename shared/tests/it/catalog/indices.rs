@@ -13,7 +13,7 @@ use super::samples::{asin, product_query, products};
 use super::{all_written, create, creates, elasticsearch, update};
 
 /// A request beside the catalog, as an operator sends it.
-async fn operate(config: &ElasticConfig, method: Method, path: &str, body: Option<Value>) -> (u16, String) {
+pub(super) async fn operate(config: &ElasticConfig, method: Method, path: &str, body: Option<Value>) -> (u16, String) {
     let transport = Transport::single_node(config.urls[0].as_str()).unwrap();
     let body = body.map(JsonBody::new);
     let answer = transport.send(method, path, HeaderMap::new(), None::<&()>, body, None).await.unwrap();

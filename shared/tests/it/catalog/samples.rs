@@ -47,9 +47,10 @@ fn choose<'a>(random: &mut SmallRng, from: &[&'a str]) -> &'a str {
 pub(crate) fn product(random: &mut SmallRng, number: usize) -> StoredProduct {
     let noun = choose(random, &NOUNS);
     let adjective = choose(random, &ADJECTIVES);
-    let title = format!("{adjective} {noun}");
+    let title = maybe(random, format!("{adjective} {noun}"));
     let brand = choose(random, &BRANDS).to_owned();
     let category = choose(random, &CATEGORIES).to_owned();
+    let category = maybe(random, category);
     let first_seen = at(random.random_range(-5..5));
     let observed_at = ObservedAt {
         last_update: KeepaMinutes(random.random_range(0..8_000_000)),
@@ -66,11 +67,14 @@ pub(crate) fn product(random: &mut SmallRng, number: usize) -> StoredProduct {
     state.attributes = Some(Register {
         observed_at,
         facts: AttributeFacts {
-            title: Some(title.clone()),
-            categories: vec![Category {
-                id: i64::MAX,
-                name: category.clone(),
-            }],
+            title: title.clone(),
+            categories: category
+                .iter()
+                .map(|name| Category {
+                    id: i64::MAX,
+                    name: name.clone(),
+                })
+                .collect(),
             referral_fee_percentage: Some(Decimal::new(1501, 2)),
             ..AttributeFacts::default()
         },
@@ -91,9 +95,9 @@ pub(crate) fn product(random: &mut SmallRng, number: usize) -> StoredProduct {
         },
         revision: random.random_range(1..i64::MAX),
         listing: Listing {
-            title: maybe(random, title),
+            title,
             brand: maybe(random, brand),
-            category: maybe(random, category),
+            category,
             image_url: maybe(random, "https://example.com/1.jpg".to_owned()),
             prices,
         },

@@ -1,12 +1,14 @@
 //! What the suite needs of a broker and of consumers. No test sleeps: all wait for conditions, with a deadline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use shared::adapters::embedded::broker::EmbeddedBroker;
 use shared::adapters::kafka::{
     ConsumerLimits, EventLog, EventLogConfig, EventLogError, Lease, LeaseLost, Message, PartitionHandler, PartitionHandlers, Publisher, Record, Topic,
@@ -20,12 +22,25 @@ use crate::servers::address_from;
 /// No condition takes longer, on a busy machine either.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// How often [`eventually`] looks.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub const NO_LIMIT: u64 = u64::MAX;
 
 /// Waits, and says what for when it was in vain.
 pub async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("in vain: {what}"))
+}
+
+/// Waits for what nobody tells of: looks every few milliseconds.
+pub async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let looked = async {
+        while !is_so() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    within(what, looked).await;
 }
 
 /// A broker to test with, and a prefix that nobody else uses.
@@ -49,11 +64,16 @@ impl Bench {
     /// The real one, where there is one.
     pub fn real() -> Option<Bench> {
         let brokers = address_from("KAFKA_BROKERS", std::thread::current().name().unwrap_or("a test"))?;
-        Some(Bench {
-            config: config(&brokers, false),
+        Some(Bench::at(&brokers))
+    }
+
+    /// One that somebody else keeps running.
+    pub fn at(brokers: &str) -> Bench {
+        Bench {
+            config: config(brokers, false),
             group: random_group(),
             _embedded: None,
-        })
+        }
     }
 
     pub fn log(&self) -> EventLog {
@@ -65,6 +85,42 @@ impl Bench {
         let log = self.log();
         within("topics", log.ensure_topics()).await.expect("topics are created");
         log
+    }
+
+    /// Where the group stands in the raw updates: per partition the offset it committed, if any.
+    pub fn committed(&self) -> BTreeMap<i32, i64> {
+        self.committed_of(&self.outsider())
+    }
+
+    /// Waits until the group stands at the end of every partition that holds something.
+    pub async fn all_is_committed(&self) {
+        let extent = within("an extent", self.log().extent(Topic::RawUpdates)).await.expect("an answer");
+        let filled = extent.partitions.iter().filter(|(_, range)| !range.is_empty());
+        let ends: BTreeMap<i32, i64> = filled.map(|(&partition, range)| (partition, range.end)).collect();
+        let outsider = self.outsider();
+        eventually("the group to stand at the end", || self.committed_of(&outsider) == ends).await;
+    }
+
+    /// Asks after the group and is no member of it.
+    fn outsider(&self) -> BaseConsumer {
+        ClientConfig::new()
+            .set("bootstrap.servers", &self.config.brokers)
+            .set("group.id", format!("{}{}", self.config.topic_prefix, self.group))
+            .create()
+            .expect("plain settings")
+    }
+
+    fn committed_of(&self, outsider: &BaseConsumer) -> BTreeMap<i32, i64> {
+        let mut partitions = TopicPartitionList::new();
+        for partition in 0..self.config.partitions {
+            partitions.add_partition(&self.log().topic_name(Topic::RawUpdates), partition);
+        }
+        let answer = outsider.committed_offsets(partitions, DEADLINE).expect("an answer");
+        let offsets = answer.elements().into_iter().filter_map(|element| match element.offset() {
+            Offset::Offset(next) => Some((element.partition(), next)),
+            _ => None,
+        });
+        offsets.collect()
     }
 }
 
@@ -152,6 +208,49 @@ pub struct Seen {
     pub idles: usize,
 }
 
+impl Seen {
+    /// How many records were settled, each counted once.
+    pub fn distinct(&self) -> usize {
+        let places: BTreeSet<_> = self.settled.iter().map(|record| (record.partition, record.offset)).collect();
+        places.len()
+    }
+
+    /// How many workers there are.
+    pub fn owned(&self) -> usize {
+        self.assigned.len() - self.dropped
+    }
+
+    /// What two recorders saw.
+    #[must_use]
+    pub fn and(mut self, other: Seen) -> Seen {
+        self.taken.extend(other.taken);
+        self.settled.extend(other.settled);
+        self.assigned.extend(other.assigned);
+        self.dropped += other.dropped;
+        self.idles += other.idles;
+        self
+    }
+
+    pub fn has_all_partitions_in_hand(&self) -> bool {
+        (0..3).all(|partition| self.taken.iter().any(|record| record.partition == partition))
+    }
+
+    /// Under one lease nothing is settled twice: no record was settled more often than its partition was assigned.
+    pub fn assert_settled_once_per_lease(&self) {
+        let mut times = BTreeMap::<_, usize>::new();
+        for record in &self.settled {
+            *times.entry((record.partition, record.offset)).or_default() += 1;
+        }
+        for ((partition, offset), times) in times {
+            let leases = self.assigned.iter().filter(|(assigned, _)| *assigned == partition).count();
+            assert!(
+                times <= leases,
+                "partition {partition}, {offset:?}: settled {times} times under {leases} leases"
+            );
+        }
+    }
+}
+
 /// Settles everything and writes down what it saw; can be told to hold, or to misbehave.
 #[derive(Clone)]
 pub struct Recorder {
@@ -166,6 +265,8 @@ pub enum Misbehaves {
     No,
     PanicsOn(&'static [u8]),
     GivesUpOnce,
+    /// Finishes what it has in hand although the partition is lost, as a request does that is under way.
+    FinishesLate,
 }
 
 impl Recorder {
@@ -182,9 +283,13 @@ impl Recorder {
     }
 
     pub fn holding() -> Recorder {
-        let recorder = Recorder::new();
-        recorder.hold(true);
-        recorder
+        Recorder::new().held()
+    }
+
+    #[must_use]
+    pub fn held(self) -> Recorder {
+        self.hold(true);
+        self
     }
 
     pub fn hold(&self, hold: bool) {
@@ -242,10 +347,11 @@ impl PartitionHandler for RecordingWorker {
             _ => {}
         }
         let mut hold = self.recorder.hold.subscribe();
+        let late = self.recorder.misbehaves == Misbehaves::FinishesLate;
         tokio::select! {
             biased;
             held = hold.wait_for(|hold| !hold) => drop(held),
-            () = self.lease.lost() => return Err(LeaseLost),
+            () = self.lease.lost(), if !late => return Err(LeaseLost),
         }
         self.recorder.seen.send_modify(|seen| seen.settled.extend(batch));
         Ok(())

@@ -2,10 +2,11 @@
 
 use shared::adapters::kafka::{ConsumerLimits, EventLog, EventLogConfig, EventLogError};
 
-use super::bench::{Bench, Recorder, RunningConsumer, publish_numbers};
+use super::bench::{Bench, Recorder, RunningConsumer, eventually, publish_numbers};
 
+/// Guard: `FencedInstanceId` ends the member; taken out, it joins anew for ever and throws out the other one each time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_processes_with_one_instance_name_one_ends_with_a_clear_error() {
+async fn t24_of_two_processes_with_one_instance_name_one_ends_with_a_clear_error() {
     let Some(bench) = Bench::real() else { return };
     bench.ready().await;
     let log = || {
@@ -29,8 +30,9 @@ async fn of_two_processes_with_one_instance_name_one_ends_with_a_clear_error() {
     younger.stop().await;
 }
 
+/// Guard: `group.instance.id`; taken out, the member that stays has its partitions taken away and given back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_named_instance_that_restarts_in_time_causes_no_rebalance() {
+async fn t23_a_named_instance_that_restarts_in_time_causes_no_rebalance() {
     let Some(bench) = Bench::real() else { return };
     bench.ready().await;
     let log = |name: &str| {
@@ -51,6 +53,8 @@ async fn a_named_instance_that_restarts_in_time_causes_no_rebalance() {
     let again = Recorder::new();
     let two = RunningConsumer::start(&log("pod-2"), &bench.group, ConsumerLimits::default(), &again);
     again.until("its old share", |seen| !seen.assigned.is_empty()).await;
+    publish_numbers(&log("x").publisher().expect("a publisher"), 30, 100..200).await;
+    eventually("what comes then", || staying.seen().and(restarting.seen()).and(again.seen()).distinct() == 200).await;
     assert_eq!(staying.seen().assigned, before, "the other member kept its partitions all along");
     one.stop().await;
     two.stop().await;

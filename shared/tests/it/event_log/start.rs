@@ -1,51 +1,25 @@
 //! Where a group starts, and what it does when records are gone. Rows T14, T15 and T32 of the fault list.
 
-use std::io::Write as _;
-use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaResult;
-use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use shared::adapters::embedded::catalog::EmbeddedCatalog;
-use shared::adapters::kafka::{ConsumerLimits, EventLog, EventLogConfig, Extent, Message, Publisher, Topic};
+use shared::adapters::kafka::{ConsumerLimits, EventLog, EventLogConfig, Message, Publisher, Topic};
 use shared::health::{Condition, Health as Board};
 use shared::ports::Ports;
 use tokio_util::sync::CancellationToken;
 
-use super::bench::{Bench, Recorder, RunningConsumer, config, metric, numbers, publish_numbers, random_group, within};
-
-macro_rules! over_every_broker {
-    ($($test:ident,)*) => {
-        mod embedded {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $test() {
-                    super::$test(super::Bench::embedded().await).await;
-                }
-            )*
-        }
-        mod kafka {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $test() {
-                    if let Some(bench) = super::or_skipped(super::Bench::real()) {
-                        super::$test(bench).await;
-                    }
-                }
-            )*
-        }
-    };
-}
+use super::bench::{Bench, Recorder, RunningConsumer, eventually, metric, numbers, publish_numbers, within};
+use super::mock::Mock;
 
 over_every_broker! {
     t14_a_group_that_stands_behind_the_end_starts_at_the_beginning_with_an_alarm,
-    what_a_topic_holds_is_read_to_its_end_and_no_further,
 }
 
 fn admin(bench: &Bench) -> AdminClient<DefaultClientContext> {
@@ -135,18 +109,10 @@ async fn board_of(log: &EventLog) -> Option<Condition> {
     ports.health.snapshot().get("event_log").map(|component| component.condition.clone())
 }
 
-fn or_skipped(bench: Option<Bench>) -> Option<Bench> {
-    if bench.is_none() {
-        // Past the test runner, which keeps the output of tests that pass to itself.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: it takes a real Kafka, and KAFKA_BROKERS is not set");
-    }
-    bench
-}
-
 /// Guard: `Start::Gap` holds the partition, the others go on, and only the operator's word for this very gap ends it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t32_records_that_expired_unread_hold_their_partition_until_an_operator_accepts_it() {
-    let Some(bench) = or_skipped(Bench::real()) else { return };
+    let Some(bench) = Bench::real() else { return };
     let log = bench.ready().await;
     let topic = log.topic_name(Topic::RawUpdates);
     let publisher = log.publisher().expect("a publisher");
@@ -170,8 +136,7 @@ async fn t32_records_that_expired_unread_hold_their_partition_until_an_operator_
         let log = bench.log();
         let held = Recorder::new();
         let consumer = RunningConsumer::start(&log, &bench.group, ConsumerLimits::default(), &held);
-        held.until("both partitions to be held", |_| metric("partitions_held", &bench.group) == 2.0)
-            .await;
+        eventually("both partitions to be held", || metric("partitions_held", &bench.group) == 2.0).await;
         publish_into(&publisher, 1, 202..203).await;
         held.until("the third one to go on", |seen| !seen.settled.is_empty()).await;
         // Idle workers tell once a second: time enough for a record that should not come.
@@ -199,8 +164,7 @@ async fn t32_records_that_expired_unread_hold_their_partition_until_an_operator_
     let other = accepting(&bench, &format!("{}:{topic}:0@4", bench.group));
     let held = Recorder::new();
     let consumer = RunningConsumer::start(&other, &bench.group, ConsumerLimits::default(), &held);
-    held.until("both partitions to be held", |_| metric("partitions_held", &bench.group) == 2.0)
-        .await;
+    eventually("both partitions to be held", || metric("partitions_held", &bench.group) == 2.0).await;
     consumer.stop().await;
 
     let accepted = accepting(&bench, &format!("{}:{topic}:0@3", bench.group));
@@ -227,7 +191,7 @@ async fn t32_records_that_expired_unread_hold_their_partition_until_an_operator_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t32_records_that_expire_before_a_slow_member_hold_their_partition_as_well() {
     const PAYLOAD: usize = 20_000;
-    let Some(mut bench) = or_skipped(Bench::real()) else { return };
+    let Some(mut bench) = Bench::real() else { return };
     bench.config.partitions = 1;
     let log = bench.ready().await;
     let publisher = log.publisher().expect("a publisher");
@@ -242,24 +206,17 @@ async fn t32_records_that_expire_before_a_slow_member_hold_their_partition_as_we
         ..ConsumerLimits::default()
     };
     let recorder = Recorder::holding();
-    let clock = Recorder::new();
-    let other = RunningConsumer::start(&log, &random_group(), ConsumerLimits::default(), &clock);
     let consumer = RunningConsumer::start(&log, &bench.group, limits, &recorder);
-    clock
-        .until("the partition to be paused", |_| metric("partitions_paused", &bench.group) >= 1.0)
-        .await;
+    eventually("the partition to be paused", || metric("partitions_paused", &bench.group) >= 1.0).await;
     expire(&bench, &log.topic_name(Topic::RawUpdates), 0, 90).await;
     recorder.hold(false);
-    clock
-        .until("the partition to be held", |_| metric("partitions_held", &bench.group) == 1.0)
-        .await;
+    eventually("the partition to be held", || metric("partitions_held", &bench.group) == 1.0).await;
     let settled = recorder.seen().settled;
     assert!(settled.len() < 30, "{} records were read before the gap", settled.len());
     let stands = settled.last().expect("some were read").offset.0 + 1;
     assert!(log.held()[0].contains(&format!(":0@{stands} ")), "{:?} at {stands}", log.held());
     assert!(metric("offset_gap_total", &bench.group) >= 1.0);
     consumer.stop().await;
-    other.stop().await;
 }
 
 /// Guard: `Start::Recreated` starts at the beginning and moves the group back.
@@ -288,7 +245,7 @@ async fn t14_a_group_that_stands_behind_the_end_starts_at_the_beginning_with_an_
 /// Guard: where to start is decided anew when the topic is back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t14_what_comes_into_a_topic_that_was_made_anew_is_read() {
-    let Some(mut bench) = or_skipped(Bench::real()) else { return };
+    let Some(mut bench) = Bench::real() else { return };
     bench.config.extra.insert("topic.metadata.refresh.interval.ms".to_owned(), "500".to_owned());
     let log = bench.ready().await;
     let topic = log.topic_name(Topic::RawUpdates);
@@ -333,7 +290,7 @@ async fn t14_what_comes_into_a_topic_that_was_made_anew_is_read() {
 /// Guard: `Start::Beginning` for a partition in which the group never was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t15_partitions_that_are_added_are_read_from_their_beginning() {
-    let Some(mut bench) = or_skipped(Bench::real()) else { return };
+    let Some(mut bench) = Bench::real() else { return };
     bench.config.extra.insert("topic.metadata.refresh.interval.ms".to_owned(), "500".to_owned());
     let log = bench.ready().await;
     let topic = log.topic_name(Topic::RawUpdates);
@@ -381,70 +338,18 @@ async fn t15_partitions_that_are_added_are_read_from_their_beginning() {
 /// Guard: a partition whose place is not known yet is held and asked for again, not started somewhere.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_is_held_while_its_broker_does_not_say_where_it_begins() {
-    let cluster = MockCluster::new(1).expect("a cluster within the client library");
-    let settings = EventLogConfig {
-        partitions: 1,
-        ..config(&cluster.bootstrap_servers(), false)
-    };
-    for topic in Topic::ALL {
-        cluster
-            .create_topic(&format!("{}{}", settings.topic_prefix, topic.base_name()), 1, 1)
-            .expect("a topic");
-    }
-    let log = EventLog::new(settings);
+    let mock = Mock::of(1);
+    let (log, group, cluster) = (mock.bench.log(), &mock.bench.group, &mock.cluster);
     publish_numbers(&log.publisher().expect("a publisher"), 1, 0..5).await;
     // Enough that no answer comes before the partition is assigned, and none while it is first asked for again.
-    cluster.request_errors(RDKafkaApiKey::ListOffsets, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE; 60]);
-    let group = random_group();
+    cluster.request_errors(RDKafkaApiKey::ListOffsets, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE; 200]);
     let recorder = Recorder::new();
-    let consumer = RunningConsumer::start(&log, &group, ConsumerLimits::default(), &recorder);
-    recorder.until("the partition to be held", |_| metric("partitions_held", &group) == 1.0).await;
+    let consumer = RunningConsumer::start(&log, group, ConsumerLimits::default(), &recorder);
+    eventually("the partitions to be held", || metric("partitions_held", group) == 3.0).await;
     assert!(recorder.seen().settled.is_empty());
     assert!(log.held().is_empty(), "it is not an operator who is waited for");
     cluster.clear_request_errors(RDKafkaApiKey::ListOffsets);
     assert_eq!(numbers(&recorder.settled(5).await), [0, 1, 2, 3, 4]);
-    recorder.until("nothing to be held", |_| metric("partitions_held", &group) == 0.0).await;
+    eventually("nothing to be held", || metric("partitions_held", group) == 0.0).await;
     consumer.stop().await;
-}
-
-async fn what_a_topic_holds_is_read_to_its_end_and_no_further(bench: Bench) {
-    let log = bench.ready().await;
-    let publisher = log.publisher().expect("a publisher");
-    assert!(read(&log, log.extent(Topic::RawUpdates).await.expect("an extent")).await.is_empty());
-    publish_numbers(&publisher, 20, 0..100).await;
-    let extent = log.extent(Topic::RawUpdates).await.expect("an extent");
-    publish_numbers(&publisher, 20, 100..120).await;
-    assert_eq!(extent.partitions.values().map(|range| range.end - range.start).sum::<i64>(), 100);
-    assert_eq!(read(&log, extent.clone()).await, (0..100).collect::<Vec<_>>());
-
-    // One record alone.
-    let (&partition, range) = extent.partitions.iter().find(|(_, range)| range.end > 2).expect("a partition with records");
-    let one = Extent {
-        partitions: [(partition, range.end - 2..range.end - 1)].into(),
-    };
-    assert_eq!(read(&log, one).await.len(), 1);
-
-    // Who has seen enough says so.
-    let mut left = 7;
-    let enough = log.read(Topic::RawUpdates, extent.clone(), CancellationToken::new(), move |_| {
-        left -= 1;
-        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    within("an early end", enough).await.expect("it ends well");
-    let stopped = CancellationToken::new();
-    stopped.cancel();
-    let stopped = log.read(Topic::RawUpdates, extent, stopped, |_| ControlFlow::Continue(()));
-    within("a stop", stopped).await.expect("it ends well");
-}
-
-async fn read(log: &EventLog, extent: Extent) -> Vec<usize> {
-    let got = Arc::new(Mutex::new(Vec::new()));
-    let into = Arc::clone(&got);
-    let reading = log.read(Topic::RawUpdates, extent, CancellationToken::new(), move |record| {
-        into.lock().expect("no panic").push(record);
-        ControlFlow::Continue(())
-    });
-    within("the end", reading).await.expect("it ends well");
-    let records = got.lock().expect("no panic");
-    numbers(&records)
 }

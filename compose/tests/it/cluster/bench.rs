@@ -16,7 +16,7 @@ use shared::adapters::kafka::{EventLog, Message, Topic};
 use shared::config::Environment;
 use shared::ports::EventLogSettings;
 
-use super::accounts::assert_balanced;
+use super::accounts::{Books, assert_balanced};
 use super::ledger::Ledger;
 use super::positions::Positions;
 use super::recorder::Recorder;
@@ -253,11 +253,11 @@ impl Bench {
     }
 
     /// Stops the producer, waits until all is done, and checks the books. Returns them.
-    pub async fn balance(&self, cluster: Cluster, recorder: &Recorder) -> Ledger {
+    pub async fn balance(&self, cluster: Cluster, recorder: &Recorder, books: Books) -> Ledger {
         self.converges(&cluster.address).await;
         cluster.producer.terminate().await;
         self.is_done(DONE_WITHIN).await;
-        assert_balanced(&cluster.enrichers).await;
+        assert_balanced(&cluster.enrichers, books).await;
         let ledger = self.ledger(recorder).await;
         assert_no_violations(&ledger.check_at_rest());
         let (settled, dead_letters) = ledger.balance();

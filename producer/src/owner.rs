@@ -117,6 +117,12 @@ enum Failure {
     Denied(String),
 }
 
+/// Of what the watchlist asks for.
+const WATCHLIST: Origin<'_> = Origin {
+    source: "watchlist",
+    run_id: None,
+};
+
 impl<'m> Owner<'m> {
     pub(crate) fn new(means: Means<'m>, now: Instant) -> Self {
         let refresh_ms = i64::try_from(means.config.refresh.as_millis()).unwrap_or(i64::MAX);
@@ -425,17 +431,7 @@ impl<'m> Owner<'m> {
     async fn ask_for_watchlist(&mut self, batch: Batch) {
         let cost = cost_of(&batch);
         self.share.spent(false, cost);
-        match self
-            .ask_and_publish(
-                &batch,
-                cost,
-                Origin {
-                    source: "watchlist",
-                    run_id: None,
-                },
-            )
-            .await
-        {
+        match self.ask_and_publish(&batch, cost, WATCHLIST).await {
             Asked::Published { seen, .. } => {
                 self.server_errors = 0;
                 let culprits = self.plan.answered(&batch, &seen);
@@ -463,17 +459,7 @@ impl<'m> Owner<'m> {
 
     async fn probe(&mut self, batch: Batch) {
         let cost = cost_of(&batch);
-        match self
-            .ask_and_publish(
-                &batch,
-                cost,
-                Origin {
-                    source: "watchlist",
-                    run_id: None,
-                },
-            )
-            .await
-        {
+        match self.ask_and_publish(&batch, cost, WATCHLIST).await {
             Asked::Published { seen, .. } => {
                 self.fault = None;
                 tracing::info!("keepa accepts requests again");

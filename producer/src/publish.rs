@@ -152,12 +152,21 @@ mod tests {
 
     use super::*;
 
+    /// Guard: a key's next time is its last and one more at least; taken out: times went 100, 100, 50.
     #[test]
-    fn times_of_a_key_grow_also_when_the_clock_goes_back() {
+    fn t17_times_of_a_key_grow_also_when_the_clock_goes_back() {
         let mut clock = FetchClock::default();
         let (one, other) = ("B0D1XD1ZV3".parse().unwrap(), "0441013597".parse().unwrap());
         let stamps = [(one, 100), (one, 100), (other, 100), (one, 50), (one, 200), (other, 99)].map(|(key, now)| clock.stamp(key, UnixMillis(now)).0);
         assert_eq!(stamps, [100, 101, 100, 102, 200, 101]);
+        // An hour back, and for an hour nothing is frozen or equal.
+        const HOUR: i64 = 3_600_000;
+        let mut last = clock.stamp(one, UnixMillis(2 * HOUR)).0;
+        for now in (HOUR..3 * HOUR).step_by(60_000) {
+            let stamp = clock.stamp(one, UnixMillis(now)).0;
+            assert!(stamp > last && stamp <= now.max(2 * HOUR + 60), "{stamp} after {last} at {now}");
+            last = stamp;
+        }
     }
 
     #[test]

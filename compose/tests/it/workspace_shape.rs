@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-fn root() -> &'static Path {
+/// The folder of the workspace.
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace")
 }
 
 const SERVICES: [&str; 5] = ["producer", "enricher", "detector", "api", "scheduler"];
+/// All crates of the workspace.
+pub const MEMBERS: [&str; 7] = ["producer", "enricher", "detector", "api", "scheduler", "shared", "compose"];
 
 fn workspace_dependencies(member: &str) -> BTreeSet<String> {
     let manifest = std::fs::read_to_string(root().join(member).join("Cargo.toml")).expect("every member has a manifest");
-    let members: BTreeSet<&str> = SERVICES.into_iter().chain(["shared", "compose"]).collect();
+    let members: BTreeSet<&str> = MEMBERS.into_iter().collect();
     let names = manifest.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
     names.filter(|name| members.contains(name)).map(str::to_owned).collect()
 }
@@ -57,7 +60,7 @@ fn the_top_level_holds_the_services_and_the_files_tools_need() {
 }
 
 /// Every `.rs` file below a folder.
-fn sources(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+pub fn sources(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a readable folder") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
@@ -76,7 +79,7 @@ fn a_library_is_named_only_where_it_belongs() {
         ("elasticsearch::", "shared/src/adapters/elastic"),
         ("cron::", "scheduler/src"),
     ] {
-        for member in SERVICES.into_iter().chain(["shared", "compose"]) {
+        for member in MEMBERS {
             let mut files = Vec::new();
             sources(&root().join(member).join("src"), &mut files);
             for file in files {

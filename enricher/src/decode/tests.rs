@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -5,6 +7,8 @@ use shared::domain::price::{BuyBoxFacts, OfferFacts, PriceFacts, StatisticsOrigi
 use shared::domain::{KeepaMinutes, Listing, MarketState, Marketplace, ObservedAt, Source, Staleness, StoredProduct, UnixMillis};
 
 use super::*;
+
+mod mutations;
 
 const ASIN: &str = "B0D1XD1ZV3";
 /// 2026-01-11T12:00Z, and the same in Keepa's minutes.
@@ -621,8 +625,9 @@ fn the_bare_form_is_a_new_price_of_the_feed_at_the_records_time() {
     }
 }
 
+/// Guard: `check_clock`.
 #[test]
-fn a_bare_record_of_no_time_or_of_the_future_is_refused() {
+fn t17_a_bare_record_of_no_time_or_of_the_future_is_refused() {
     let payload = format!(r#"{{"asin":"{ASIN}","domain":3,"stats":{{"current":4999}}}}"#);
     for (timestamp, refused) in [
         (NOW.0 + CLOCK_TOLERANCE_MILLIS, false),
@@ -657,8 +662,27 @@ fn a_replayed_dead_letter_has_the_time_of_its_first_life() {
     }
 }
 
+/// Guard: `ObservedAt` decides, register by register, not the order of arrival.
 #[test]
-fn within_one_keepa_minute_the_later_fetch_is_newer() {
+fn t18_an_older_record_brings_no_price_back() {
+    let at = |fetched: i64, current: Value| {
+        let payload = envelope(&with_stats(json!({"current": current})).to_string()).replace(&NOW.0.to_string(), &fetched.to_string());
+        decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect("decoded").update
+    };
+    let priced = at(NOW.0 - 61_000, json!([-1, 5000]));
+    let gone = at(NOW.0, json!([-1, -1]));
+    let mut held = gone.clone();
+    assert!(held.shown_price(Marketplace::DE, NOW, Staleness::default()).is_none());
+    for late in [NOW, UnixMillis(NOW.0 + 61_000)] {
+        held.merge(priced.clone());
+        assert_eq!(held.shown_price(Marketplace::DE, late, Staleness::default()), None);
+        assert_eq!(held.markets, gone.markets);
+    }
+}
+
+/// Guard: the fetch is the second half of `ObservedAt`.
+#[test]
+fn t16_within_one_keepa_minute_the_later_fetch_is_newer() {
     let at = |fetched: i64, price: i64| {
         let payload = envelope(&with_stats(json!({"current": [-1, price]})).to_string()).replace(&NOW.0.to_string(), &fetched.to_string());
         decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect("decoded").update
@@ -671,6 +695,100 @@ fn within_one_keepa_minute_the_later_fetch_is_newer() {
             product.shown_price(Marketplace::DE, NOW, Staleness::default()).map(|shown| shown.price.minor),
             Some(4000)
         );
+    }
+}
+
+/// Guard: `check_clock`, for the fetch and for Keepa's minute.
+#[test]
+fn t17_a_clock_an_hour_ahead_freezes_no_product() {
+    const HOUR: i64 = 3_600_000;
+    let told = |fetched: i64, price: i64| {
+        let product =
+            json!({"asin": ASIN, "domainId": 3, "productType": 0, "lastUpdate": (fetched - NOW.0) / 60_000 + NOW_MINUTES, "stats": {"current": [-1, price]}});
+        envelope(&product.to_string()).replace(&NOW.0.to_string(), &fetched.to_string())
+    };
+    let mut held = decode_bytes(ASIN.as_bytes(), told(NOW.0 - HOUR, 1000).as_bytes())
+        .expect("an hour back is a record as any")
+        .update;
+    assert_eq!(refusal_of(&told(NOW.0 + HOUR, 2000)), RefusalClass::Clock);
+    assert_eq!(refusal_of(&envelope(&json!({"lastUpdate": NOW_MINUTES + 60}).to_string())), RefusalClass::Clock);
+    // Within the tolerance it is taken, and after it has passed the true time is the newer one.
+    let ahead = CLOCK_TOLERANCE_MILLIS;
+    let later = UnixMillis(NOW.0 + ahead + 60_000);
+    for (payload, now) in [(told(NOW.0 + ahead, 3000), NOW), (told(later.0, 4000), later)] {
+        let input = Input {
+            key: Some(ASIN.as_bytes()),
+            payload: Some(payload.as_bytes()),
+            timestamp: now,
+        };
+        held.merge(decode(&input, now).expect("decoded").update);
+    }
+    let shown = held.shown_price(Marketplace::DE, later, Staleness::default());
+    assert_eq!(shown.map(|shown| shown.price.minor), Some(4000));
+}
+
+/// Guard: fields are taken by name and the rest is left.
+#[test]
+fn t42_fields_of_a_later_version_are_ignored() {
+    let known = with_stats(json!({"current": [-1, 5000], "avg30": [-1, 5100]}));
+    let mut later = known.clone();
+    later["newText"] = json!("x");
+    later["newTree"] = json!({"deep": [[{"er": null}]]});
+    later["stats"]["newStatistic"] = json!([1, [2]]);
+    later["stats"]["current"] = slots(50, &[(1, 5000)]);
+    let payload = envelope(&later.to_string()).replacen('{', r#"{"new_optional":{"a":1},"priority":7,"#, 1);
+    let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect("decoded");
+    assert_eq!(decoded.ignored_fields, 0, "what is not known is not counted as wrong");
+    assert_eq!(decoded.update.markets[&Marketplace::DE][&Source::Keepa], state_of(&known));
+}
+
+/// Guard: `json::needed_*` refuse another type.
+#[test]
+fn t42_a_changed_type_of_what_a_price_depends_on_is_a_dead_letter() {
+    let good: Value = serde_json::from_str(&envelope(&with_stats(json!({"current": [-1, 5000], "buyBoxPrice": 4000})).to_string())).expect("JSON");
+    for (place, changed, class) in [
+        ("/v", json!("1"), RefusalClass::Version),
+        ("/asin", json!(1_886_940_606), RefusalClass::Asin),
+        ("/domain_id", json!("DE"), RefusalClass::Domain),
+        ("/fetched_at_ms", json!("2026-01-11"), RefusalClass::Shape),
+        ("/source", json!(["watchlist"]), RefusalClass::Shape),
+        ("/product", json!([]), RefusalClass::Shape),
+        ("/product/stats", json!([]), RefusalClass::Shape),
+        ("/product/stats/current", json!({"NEW": 5000}), RefusalClass::Shape),
+        ("/product/stats/current/1", json!("50.00"), RefusalClass::Shape),
+        ("/product/stats/buyBoxPrice", json!({"amount": 4000}), RefusalClass::Shape),
+        ("/product/lastUpdate", json!({}), RefusalClass::Shape),
+    ] {
+        let mut record = good.clone();
+        *record.pointer_mut(place).expect(place) = changed;
+        assert_eq!(refusal_of(&record.to_string()), class, "{place}");
+    }
+}
+
+/// Guard: what is absent is not asked for, not empty.
+#[test]
+fn t42_a_field_that_was_removed_erases_nothing() {
+    let full = with_stats(json!({"current": [-1, 5000], "buyBoxPrice": 4000, "buyBoxShipping": 0}));
+    let mut held = decode_bytes(ASIN.as_bytes(), envelope(&full.to_string()).as_bytes()).expect("decoded").update;
+    for removed in ["stats", "productType", "lastUpdate", "asin", "domainId"] {
+        let mut product = full.clone();
+        product.as_object_mut().expect("an object").remove(removed);
+        let payload = envelope(&product.to_string()).replace(&NOW.0.to_string(), &(NOW.0 + 1).to_string());
+        held.merge(decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect(removed).update);
+        let state = &held.markets[&Marketplace::DE][&Source::Keepa];
+        assert_eq!(carried(state), (Some((Some(5000), None)), Some(Some(4000))), "without {removed}");
+    }
+    // What makes a record one is missed, though.
+    for (needed, class) in [
+        ("v", RefusalClass::Version),
+        ("asin", RefusalClass::Asin),
+        ("domain_id", RefusalClass::Domain),
+        ("fetched_at_ms", RefusalClass::Shape),
+        ("product", RefusalClass::Shape),
+    ] {
+        let mut record: Value = serde_json::from_str(&envelope(&full.to_string())).expect("JSON");
+        record.as_object_mut().expect("an object").remove(needed);
+        assert_eq!(refusal_of(&record.to_string()), class, "without {needed}");
     }
 }
 

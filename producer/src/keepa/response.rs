@@ -543,8 +543,9 @@ mod tests {
         assert_eq!(decode_body(vec![b'a', 0xff], 10).unwrap(), "a\u{FFFD}");
     }
 
+    /// Guard: a refill rate of zero is no reading; taken out: an error envelope was read as an empty bucket.
     #[test]
-    fn a_reading_needs_a_refill_rate_above_zero() {
+    fn t47_a_reading_needs_a_refill_rate_above_zero() {
         let full = r#"{"timestamp":1,"tokensLeft":-17,"refillIn":59123,"refillRate":5,"tokenFlowReduction":0.9,"tokensConsumed":3}"#;
         let envelope = Envelope::read(full).unwrap();
         assert_eq!(

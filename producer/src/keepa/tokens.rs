@@ -333,8 +333,9 @@ mod tests {
         assert_eq!(bucket.balance(start + seconds(1)), Some(41));
     }
 
+    /// Guard: `block` keeps every call until the announced tick; taken out: the next call was admitted at once.
     #[test]
-    fn a_429_blocks_until_its_tick() {
+    fn t47_a_429_blocks_until_its_tick() {
         let start = Instant::now();
         let mut bucket = TokenBucket::default();
         bucket.observe(meter(1_000, 12_000, 20), start);

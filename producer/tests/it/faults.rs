@@ -88,8 +88,9 @@ async fn the_balance_never_goes_below_zero_and_nothing_is_asked_in_vain() {
     world.end().await;
 }
 
+/// Guard: an answer is done with once the log has confirmed it, and `log_answers` before each request; taken out: requests went on while the log was away.
 #[tokio::test]
-async fn while_the_log_is_away_nothing_is_asked_and_nothing_is_lost() {
+async fn t45_while_the_log_is_away_nothing_is_asked_and_nothing_is_lost() {
     let (mut world, keepa) = (World::new().await, Double::start().await);
     let mut settings = config(&keepa.url, (0..20).map(asin).collect());
     settings.refresh = Duration::from_secs(1);
@@ -113,8 +114,30 @@ async fn while_the_log_is_away_nothing_is_asked_and_nothing_is_lost() {
     world.end().await;
 }
 
+/// Guard: `log_answers` before each request; taken out: a sixth request was made beside the five of the first round.
 #[tokio::test]
-async fn a_kill_repeats_at_most_one_request() {
+async fn t45_nothing_is_paid_for_that_could_not_be_published() {
+    const REFRESH: Duration = Duration::from_secs(4);
+    let (mut world, keepa) = (World::new().await, Double::start().await);
+    let mut settings = config(&keepa.url, (0..20).map(asin).collect());
+    settings.refresh = REFRESH;
+    let producer = world.start(settings);
+    eventually("the first round is published", || async { world.published().len() == 100 }).await;
+    // Nothing is in flight, so nothing holds the next round up but the check.
+    world.stop_broker().await;
+    let asked = keepa.product_requests().len();
+    tokio::time::sleep(2 * REFRESH).await;
+    assert_eq!(keepa.product_requests().len(), asked, "the articles were due again");
+    world.start_broker().await;
+    eventually("it goes on", || async { world.published_count() >= 200 }).await;
+    producer.stop().await;
+    keepa.stop().await;
+    world.end().await;
+}
+
+/// Guard: what was asked is noted in the watchlist record once it is published; taken out: 29 requests instead of 15 to 22 over seven kills.
+#[tokio::test]
+async fn t46_a_kill_repeats_at_most_one_request() {
     let (world, keepa) = (World::new().await, Double::start().await);
     let asins: Vec<_> = (0..60).map(asin).collect();
     for step in 1..8 {

@@ -7,6 +7,7 @@ mod client;
 mod double;
 mod faults;
 mod harness;
+mod mutations;
 mod ownership;
 mod runs;
 mod samples;

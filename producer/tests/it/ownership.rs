@@ -9,7 +9,7 @@ use shared::wire::state::RunStatus;
 use crate::double::Double;
 use crate::harness::{Producer, World, asin, config, eventually};
 
-/// Guard: only who holds the lease of partition 0 of `job.requests` asks.
+/// Guard: only who holds the lease of partition 0 of `job.requests` asks; taken out: both were at work at once.
 #[tokio::test]
 async fn t48_one_owns_the_key_and_the_other_takes_over() {
     let (world, keepa) = (World::new().await, Double::start().await);

@@ -43,8 +43,9 @@ async fn a_scrape_lists_publishes_and_watches() {
     world.end().await;
 }
 
+/// Guard: a run's progress is stored after every confirmed step; taken out: the run stood still.
 #[tokio::test]
-async fn a_run_goes_on_after_kills_and_pays_for_nothing_twice() {
+async fn t46_a_run_goes_on_after_kills_and_pays_for_nothing_twice() {
     let (world, keepa) = (World::new().await, Double::start().await);
     let run_id = world
         .request_job(

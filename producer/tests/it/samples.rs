@@ -8,7 +8,7 @@ use producer::keepa::response::{self, Envelope};
 use shared::domain::{Asin, KeepaMinutes, Marketplace};
 
 /// A real response; none, loudly, where they are not at hand.
-fn sample(name: &str) -> Option<String> {
+pub fn sample(name: &str) -> Option<String> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/keepa-samples").join(name);
     match std::fs::read_to_string(&path) {
         Ok(text) => Some(text),

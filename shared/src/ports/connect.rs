@@ -173,7 +173,11 @@ impl Ports {
                 () = shutdown.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let (event_log, catalog) = tokio::join!(self.event_log.check(), self.catalog.check());
+            // A catalog that takes connections and never answers keeps a question longer than a shutdown may take.
+            let (event_log, catalog) = tokio::select! {
+                both = async { tokio::join!(self.event_log.check(), self.catalog.check()) } => both,
+                () = shutdown.cancelled() => return,
+            };
             EVENT_LOG_UP.set(i64::from(event_log.is_ok()));
             CATALOG_UP.set(i64::from(catalog.is_ok()));
             let now = UnixMillis::now();
@@ -196,7 +200,11 @@ where
 {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     loop {
-        match attempt().await {
+        let outcome = tokio::select! {
+            outcome = attempt() => outcome,
+            () = shutdown.cancelled() => return,
+        };
+        match outcome {
             Ok(()) => {
                 health.up(component, UnixMillis::now());
                 return;

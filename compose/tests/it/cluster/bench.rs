@@ -1,5 +1,6 @@
 //! Everything a test on real servers has to itself: topics and indices under a prefix, a Keepa, the services' logs.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,8 +16,11 @@ use shared::adapters::kafka::{EventLog, Message, Topic};
 use shared::config::Environment;
 use shared::ports::EventLogSettings;
 
+use super::accounts::{Books, assert_balanced};
 use super::ledger::Ledger;
+use super::positions::Positions;
 use super::recorder::Recorder;
+use super::secrets::assert_nothing_leaked;
 use super::servers::Servers;
 use super::services::Service;
 use crate::double::{Double, Inputs, converges_within};
@@ -29,7 +33,7 @@ const GROUPS: [&str; 4] = ["enricher", "detector", "detector-jobs", "producer"];
 /// What an outage has piled up is worked off within this time, other tests running beside.
 const RIGHT_WITHIN: Duration = Duration::from_secs(300);
 /// How long the consumers may take to be done once nothing more comes.
-const DONE_WITHIN: Duration = Duration::from_secs(120);
+pub const DONE_WITHIN: Duration = Duration::from_secs(120);
 
 /// A test's own share of the servers.
 pub struct Bench {
@@ -39,10 +43,15 @@ pub struct Bench {
     pub double: Arc<Double>,
     inputs: Inputs,
     prefix: String,
-    logs: PathBuf,
+    /// Where the services' logs are.
+    pub logs: PathBuf,
     started: AtomicUsize,
-    log: EventLog,
-    catalog: ElasticCatalog,
+    /// The topics.
+    pub log: EventLog,
+    /// Where they end and groups stand.
+    pub positions: Positions,
+    /// The indices.
+    pub catalog: ElasticCatalog,
 }
 
 /// The services at work.
@@ -77,7 +86,10 @@ async fn on(servers: Servers, body: impl AsyncFnOnce(&Bench)) {
     let outcome = AssertUnwindSafe(body(&bench)).catch_unwind().await;
     bench.remove_everything().await;
     match outcome {
-        Ok(()) => std::fs::remove_dir_all(&bench.logs).expect("our own folder"),
+        Ok(()) => {
+            assert_nothing_leaked(&bench.logs);
+            std::fs::remove_dir_all(&bench.logs).expect("our own folder");
+        }
         Err(panic) => {
             eprintln!("the services' logs are in {}", bench.logs.display());
             std::panic::resume_unwind(panic);
@@ -100,12 +112,14 @@ impl Bench {
             index_prefix: prefix.clone(),
             ..ElasticConfig::open(url)
         });
+        let log = settings.connect(servers.brokers.clone(), false, "cluster-test");
         Bench {
             double,
             inputs: Inputs::new(address),
             logs,
             started: AtomicUsize::new(0),
-            log: settings.connect(servers.brokers.clone(), false, "cluster-test"),
+            positions: Positions::new(&servers.brokers, log.clone()),
+            log,
             catalog: catalog.expect("a client"),
             prefix,
             servers,
@@ -114,7 +128,7 @@ impl Bench {
 
     /// Starts one service; `variables` win over those all have.
     pub fn start_service(&self, name: &'static str, variables: &[(&str, &str)]) -> Service {
-        let mut all: std::collections::BTreeMap<&str, &str> = [
+        let mut all: BTreeMap<&str, &str> = [
             ("KAFKA_BROKERS", self.servers.brokers.as_str()),
             ("ELASTICSEARCH_URL", self.servers.elasticsearch.as_str()),
             ("TOPIC_PREFIX", self.prefix.as_str()),
@@ -142,12 +156,21 @@ impl Bench {
 
     /// The same, with further variables for the enrichers.
     pub async fn start_with(&self, enrichers: usize, variables: &[(&str, &str)]) -> Cluster {
-        let api = self.start_service("api", &[]);
+        self.start_each(enrichers, variables, &[]).await
+    }
+
+    /// The same, with further variables for all services.
+    pub async fn start_all_with(&self, enrichers: usize, variables: &[(&str, &str)]) -> Cluster {
+        self.start_each(enrichers, variables, variables).await
+    }
+
+    async fn start_each(&self, enrichers: usize, of_enrichers: &[(&str, &str)], of_others: &[(&str, &str)]) -> Cluster {
+        let api = self.start_service("api", of_others);
         Cluster {
-            producer: self.start_service("producer", &[]),
-            enrichers: (0..enrichers).map(|_| self.start_service("enricher", variables)).collect(),
-            detector: self.start_service("detector", &[]),
-            scheduler: self.start_service("scheduler", &[]),
+            producer: self.start_service("producer", of_others),
+            enrichers: (0..enrichers).map(|_| self.start_service("enricher", of_enrichers)).collect(),
+            detector: self.start_service("detector", of_others),
+            scheduler: self.start_service("scheduler", of_others),
             address: api.api().await,
             api,
         }
@@ -160,7 +183,7 @@ impl Bench {
 
     /// Starts to keep the books.
     pub fn record(&self, cluster: &Cluster) -> Recorder {
-        Recorder::start(&self.servers.brokers, self.log.clone(), cluster.address.clone())
+        Recorder::start(self.positions.clone(), &self.log, cluster.address.clone())
     }
 
     /// A group's name in the broker.
@@ -182,19 +205,59 @@ impl Bench {
         }
     }
 
+    /// Publishes a record with a text in it that nobody can read.
+    pub async fn publish_payload_that_cannot_be_read(&self, text: &str) {
+        let publisher = self.log.publisher().expect("a publisher");
+        let cut = format!(r#"{{"v":1,"asin":"B0BAD00000","title":"{text}"#);
+        let message = Message::new("B0BAD00000", Some(cut.into_bytes()));
+        publisher.publish(Topic::RawUpdates, message).await.expect("published");
+    }
+
+    /// The enrichers' next offset, per partition.
+    pub async fn committed(&self) -> BTreeMap<i32, i64> {
+        self.positions.committed(self.group("enricher"), Topic::RawUpdates).await
+    }
+
+    /// Waits until the enrichers have committed all that there is.
+    pub async fn reads_all(&self, within: Duration) {
+        self.comes_to_the_end("enricher", Topic::RawUpdates, within).await;
+    }
+
+    /// Waits until there is nothing more to do for enrichers and detectors.
+    pub async fn is_done(&self, within: Duration) {
+        self.reads_all(within).await;
+        self.comes_to_the_end("detector", Topic::EnrichedProducts, within).await;
+    }
+
+    async fn comes_to_the_end(&self, group: &str, topic: Topic, within: Duration) {
+        let done = async {
+            while self.positions.committed(self.group(group), topic).await != self.positions.ends(topic).await {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let done = tokio::time::timeout(within, done).await;
+        assert!(done.is_ok(), "group {group} does not come to the end of {topic}");
+    }
+
+    /// Makes Elasticsearch forget at once what was deleted, as it does after a minute.
+    pub async fn forget_deletes(&self) {
+        let url = format!("{}/{}products*/_settings", self.servers.elasticsearch.trim_end_matches('/'), self.prefix);
+        let settings = reqwest::Client::new().put(url).json(&serde_json::json!({"index.gc_deletes": "0s"})).send();
+        let answer = settings.await.expect("an answer");
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
+    /// An index that goes with the others when the test ends.
+    pub fn scratch_index(&self) -> String {
+        format!("{}scratch", self.prefix)
+    }
+
     /// Stops the producer, waits until all is done, and checks the books. Returns them.
-    pub async fn balance(&self, cluster: Cluster, recorder: &Recorder) -> Ledger {
+    pub async fn balance(&self, cluster: Cluster, recorder: &Recorder, books: Books) -> Ledger {
         self.converges(&cluster.address).await;
         cluster.producer.terminate().await;
-        for (group, topic) in [("enricher", Topic::RawUpdates), ("detector", Topic::EnrichedProducts)] {
-            let done = async {
-                while recorder.committed(self.group(group), topic).await != recorder.ends(topic).await {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            };
-            let done = tokio::time::timeout(DONE_WITHIN, done).await;
-            assert!(done.is_ok(), "group {group} does not come to the end of {topic}");
-        }
+        self.is_done(DONE_WITHIN).await;
+        assert_balanced(&cluster.enrichers, books).await;
         let ledger = self.ledger(recorder).await;
         assert_no_violations(&ledger.check_at_rest());
         let (settled, dead_letters) = ledger.balance();
@@ -240,9 +303,22 @@ impl Bench {
 impl Cluster {
     /// SIGTERM to all; each ends in time and with code 0.
     pub async fn terminate(self) {
-        let others = [self.producer, self.scheduler, self.detector, self.api];
-        for service in others.into_iter().chain(self.enrichers) {
+        for service in self.into_services() {
             service.terminate().await;
+        }
+    }
+
+    /// All of them.
+    pub fn into_services(self) -> Vec<Service> {
+        let others = [self.producer, self.scheduler, self.detector, self.api];
+        others.into_iter().chain(self.enrichers).collect()
+    }
+
+    /// Nobody has given up or crashed.
+    pub fn assert_all_run(&mut self) {
+        let others = [&mut self.producer, &mut self.detector, &mut self.api, &mut self.scheduler];
+        for service in others.into_iter().chain(&mut self.enrichers) {
+            assert!(service.is_running(), "{} ended", service.name);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::accounts::Books;
 use super::bench::{assert_no_violations, on_real_servers};
 use crate::double::KEY;
 
@@ -16,8 +17,7 @@ async fn five_processes_with_three_enrichers_show_what_an_independent_computatio
 
         // The work is shared: each enricher has its partition.
         for enricher in &cluster.enrichers {
-            let metrics = format!("{}/metrics", enricher.probes().await.url);
-            let metrics = reqwest::get(metrics).await.expect("metrics").text().await.expect("text");
+            let metrics = enricher.metrics().await;
             let written = metrics
                 .lines()
                 .find_map(|line| line.strip_prefix("records_settled_total{outcome=\"written\"} "));
@@ -28,7 +28,7 @@ async fn five_processes_with_three_enrichers_show_what_an_independent_computatio
         bench.publish_bad_records().await;
         bench.double.turn();
         bench.converges(&cluster.address).await;
-        let ledger = bench.balance(cluster, &recorder).await;
+        let ledger = bench.balance(cluster, &recorder, Books::Exact).await;
         assert_no_violations(&ledger.published_late());
     })
     .await;

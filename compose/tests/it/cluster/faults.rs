@@ -6,27 +6,24 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use super::accounts::Books;
 use super::bench::{self, Bench, Cluster, assert_no_violations};
 use super::proxy::{Fault, Proxy};
 use super::recorder::Recorder;
-use super::servers::Server;
+use super::servers::{Server, whole_number};
 use crate::independent::Dice;
 
 /// What [`Bench::start_service`] gives every service.
 const SESSION: Duration = Duration::from_secs(6);
 
-fn variable(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}: a whole number is expected")))
-}
-
 /// How long a fault lasts: `CLUSTER_FAULT_SECONDS`.
 fn fault_length() -> Duration {
-    Duration::from_secs(variable("CLUSTER_FAULT_SECONDS", 5))
+    Duration::from_secs(whole_number("CLUSTER_FAULT_SECONDS", 5))
 }
 
 /// How often it is repeated: `CLUSTER_FAULT_ROUNDS`.
 fn rounds() -> u64 {
-    variable("CLUSTER_FAULT_ROUNDS", 2)
+    whole_number("CLUSTER_FAULT_ROUNDS", 2)
 }
 
 /// What a follower of `enriched.products` may see.
@@ -49,11 +46,12 @@ async fn survives(bench: &Bench, mut cluster: Cluster, publications: Publication
     let healed = Instant::now();
     bench.converges(&cluster.address).await;
     eprintln!("all is right again after {:.1} s", healed.elapsed().as_secs_f32());
-    let others = [&mut cluster.producer, &mut cluster.detector, &mut cluster.api, &mut cluster.scheduler];
-    for service in others.into_iter().chain(&mut cluster.enrichers) {
-        assert!(service.is_running(), "{} ended", service.name);
-    }
-    let ledger = bench.balance(cluster, &recorder).await;
+    cluster.assert_all_run();
+    let books = match publications {
+        Publications::InOrder => Books::Exact,
+        Publications::MayBeLate => Books::LostBatchesTwice,
+    };
+    let ledger = bench.balance(cluster, &recorder, books).await;
     if publications == Publications::InOrder {
         assert_no_violations(&ledger.published_late());
     }
@@ -95,7 +93,7 @@ async fn an_enricher_killed_under_load_loses_nothing() {
     on_real_servers("an_enricher_killed", async |bench| {
         let cluster = bench.start(3).await;
         survives(bench, cluster, Publications::MayBeLate, async |_, cluster| {
-            let mut dice = Dice(variable("KILL_SEED", 11));
+            let mut dice = Dice(whole_number("KILL_SEED", 11));
             for _ in 0..rounds() {
                 some(&mut dice, Duration::from_secs(1)).await;
                 cluster.enrichers.remove(0).kill().await;
@@ -115,7 +113,7 @@ async fn whenever_all_enrichers_are_killed_what_was_committed_is_settled() {
     on_real_servers("whenever_all_enrichers_are_killed", async |bench| {
         let cluster = bench.start(3).await;
         survives(bench, cluster, Publications::MayBeLate, async |recorder, cluster| {
-            let mut dice = Dice(variable("KILL_SEED", 12));
+            let mut dice = Dice(whole_number("KILL_SEED", 12));
             for _ in 0..rounds() {
                 some(&mut dice, Duration::from_secs(4)).await;
                 for enricher in cluster.enrichers.drain(..) {
@@ -183,7 +181,7 @@ async fn members_that_come_and_go_every_few_seconds_lose_nothing() {
     on_real_servers("members_that_come_and_go", async |bench| {
         let cluster = bench.start(3).await;
         survives(bench, cluster, Publications::MayBeLate, async |_, cluster| {
-            let mut dice = Dice(variable("KILL_SEED", 13));
+            let mut dice = Dice(whole_number("KILL_SEED", 13));
             let until = Instant::now() + 3 * fault_length();
             while Instant::now() < until {
                 some(&mut dice, Duration::from_secs(3)).await;
@@ -212,10 +210,7 @@ async fn server_dies(test: &str, server: Server, publications: Publications) {
                 tokio::time::sleep(fault_length()).await;
                 bench.double.turn();
                 // Nobody gives up, nobody crashes.
-                let others = [&mut cluster.producer, &mut cluster.detector, &mut cluster.api, &mut cluster.scheduler];
-                for service in others.into_iter().chain(&mut cluster.enrichers) {
-                    assert!(service.is_running(), "{} ended", service.name);
-                }
+                cluster.assert_all_run();
                 bench.servers.start(server).await;
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }
@@ -265,7 +260,7 @@ async fn a_bad_way_between_enrichers_and_elasticsearch_loses_nothing() {
         let url = format!("http://{}", proxy.address);
         let cluster = bench.start_with(3, &[("ELASTICSEARCH_URL", &url)]).await;
         survives(bench, cluster, Publications::InOrder, async |_, _| {
-            misbehave(&proxy, &mut Dice(variable("FAULT_SEED", 14))).await;
+            misbehave(&proxy, &mut Dice(whole_number("FAULT_SEED", 14))).await;
         })
         .await;
     })
@@ -281,7 +276,7 @@ async fn a_bad_way_between_enrichers_and_kafka_loses_nothing() {
         let brokers = proxy.address.to_string();
         let cluster = bench.start_with(3, &[("KAFKA_BROKERS", &brokers)]).await;
         survives(bench, cluster, Publications::MayBeLate, async |_, _| {
-            misbehave(&proxy, &mut Dice(variable("FAULT_SEED", 15))).await;
+            misbehave(&proxy, &mut Dice(whole_number("FAULT_SEED", 15))).await;
         })
         .await;
     })

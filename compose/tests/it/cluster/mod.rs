@@ -6,12 +6,20 @@
 //!
 //! One test at a time: each starts seven processes, and some stop the servers of all.
 
+mod accounts;
 mod bench;
+mod catch_up;
 mod end_to_end;
 mod faults;
 mod ledger;
+mod load;
+mod memory;
+mod positions;
 mod proxy;
 mod recorder;
+mod secrets;
 mod servers;
 mod services;
+mod shutdown;
+mod stale;
 mod standalone;

@@ -4,9 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::Deserialize;
 use shared::adapters::elastic::ElasticCatalog;
 use shared::adapters::kafka::{EventLog, FollowFrom, Record as LogRecord, Topic};
@@ -16,11 +13,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Ledger, Observed, Place, Position, Record, Seen};
+use super::positions::Positions;
 use crate::independent;
 use crate::system::Api;
 
-const PARTITIONS: i32 = 3;
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// Longer than a record may be on its way to a follower.
 const READ_WITHIN: Duration = Duration::from_secs(120);
 
@@ -36,8 +32,7 @@ struct Books {
 /// Follows three topics and reads the API, until it is dropped.
 pub struct Recorder {
     books: Arc<Mutex<Books>>,
-    brokers: String,
-    log: EventLog,
+    positions: Positions,
     _tasks: JoinSet<()>,
 }
 
@@ -119,7 +114,7 @@ impl Books {
 
 impl Recorder {
     /// Starts following; `api` is read article by article, again and again.
-    pub fn start(brokers: &str, log: EventLog, api: Api) -> Recorder {
+    pub fn start(positions: Positions, log: &EventLog, api: Api) -> Recorder {
         let books: Arc<Mutex<Books>> = Arc::default();
         let mut tasks = JoinSet::new();
         for topic in [Topic::RawUpdates, Topic::EnrichedProducts, Topic::RawUpdatesDlq] {
@@ -143,52 +138,15 @@ impl Recorder {
         });
         Recorder {
             books,
-            brokers: brokers.to_owned(),
-            log,
+            positions,
             _tasks: tasks,
         }
-    }
-
-    /// The next offset of a group, per partition of a topic.
-    pub async fn committed(&self, group: String, topic: Topic) -> BTreeMap<i32, i64> {
-        let name = self.log.topic_name(topic);
-        self.ask(group, move |client| {
-            let mut partitions = TopicPartitionList::new();
-            partitions.add_partition_range(&name, 0, PARTITIONS - 1);
-            let offsets = client.committed_offsets(partitions, ANSWER_WITHIN).expect("offsets");
-            let next = |offset| if let Offset::Offset(next) = offset { next } else { 0 };
-            offsets.elements().iter().map(|element| (element.partition(), next(element.offset()))).collect()
-        })
-        .await
-    }
-
-    /// Where a topic ends, per partition.
-    pub async fn ends(&self, topic: Topic) -> BTreeMap<i32, i64> {
-        let name = self.log.topic_name(topic);
-        self.ask("ends".to_owned(), move |client| {
-            let end = |partition| client.fetch_watermarks(&name, partition, ANSWER_WITHIN).expect("watermarks").1;
-            (0..PARTITIONS).map(|partition| (partition, end(partition))).collect()
-        })
-        .await
-    }
-
-    async fn ask<T: Send + 'static>(&self, group: String, question: impl FnOnce(&BaseConsumer) -> T + Send + 'static) -> T {
-        let brokers = self.brokers.clone();
-        let asked = tokio::task::spawn_blocking(move || {
-            let client: BaseConsumer = ClientConfig::new()
-                .set("bootstrap.servers", brokers)
-                .set("group.id", group)
-                .create()
-                .expect("plain settings");
-            question(&client)
-        });
-        asked.await.expect("the broker answers")
     }
 
     /// Waits until all that the topics hold was read.
     async fn catch_up(&self) {
         for topic in [Topic::RawUpdates, Topic::RawUpdatesDlq, Topic::EnrichedProducts] {
-            let ends = self.ends(topic).await;
+            let ends = self.positions.ends(topic).await;
             let reading = async {
                 loop {
                     let behind = {
@@ -207,7 +165,7 @@ impl Recorder {
 
     /// The books at this moment. Committed offsets are read first, and what is settled afterwards.
     pub async fn ledger(&self, group: String, catalog: &ElasticCatalog) -> Ledger {
-        let committed = self.committed(group, Topic::RawUpdates).await;
+        let committed = self.positions.committed(group, Topic::RawUpdates).await;
         let mut held = BTreeMap::new();
         let mut revisions = BTreeMap::new();
         let asins: Vec<Asin> = (0..crate::double::ARTICLES)

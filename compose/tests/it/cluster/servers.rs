@@ -36,6 +36,11 @@ pub fn skip(test: &str, missing: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {test} needs {missing}");
 }
 
+/// A variable that is a whole number.
+pub fn whole_number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}: a whole number is expected")))
+}
+
 impl Servers {
     /// Those that the environment names.
     pub async fn find(test: &str) -> Option<Servers> {

@@ -61,6 +61,29 @@ impl Service {
         self.address("api listens address=").await
     }
 
+    /// What it counts, in Prometheus' format.
+    pub async fn metrics(&self) -> String {
+        let metrics = reqwest::get(format!("{}/metrics", self.probes().await.url)).await.expect("metrics");
+        metrics.text().await.expect("text")
+    }
+
+    /// What `/health/ready` answers: its status, and what it says of each component.
+    pub async fn readiness(&self) -> (u16, String) {
+        let answer = reqwest::get(format!("{}/health/ready", self.probes().await.url))
+            .await
+            .expect("the probes answer");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    }
+
+    /// The most memory it has taken so far, in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        let pid = self.child.id().expect("running");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux tells");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB")).and_then(|peak| peak.parse().ok());
+        peak.unwrap_or_else(|| panic!("no VmHWM: {status}"))
+    }
+
     async fn address(&self, said: &str) -> Api {
         let look = async {
             loop {

@@ -128,8 +128,9 @@ async fn every_service_is_live_at_once_ready_with_its_servers_and_tells_its_metr
     .await;
 }
 
+/// Guard: starting waits for nobody, and waiting ends with the shutdown.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_whose_servers_are_away_is_live_not_ready_and_ends_when_told() {
+async fn t28_a_service_whose_servers_are_away_is_live_not_ready_and_ends_when_told() {
     on_real_servers("a_service_whose_servers_are_away", async |bench| {
         let away = [("KAFKA_BROKERS", "127.0.0.1:9"), ("ELASTICSEARCH_URL", "http://127.0.0.1:9")];
         for name in SERVICES {

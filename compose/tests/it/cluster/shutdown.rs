@@ -1,0 +1,118 @@
+//! SIGTERM: under load, and while the servers are away. Each service ends by itself, in time and with code 0.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use shared::adapters::kafka::Topic;
+use shared::domain::UnixMillis;
+
+use super::bench::{Bench, on_real_servers};
+use super::load::Update;
+use super::proxy::{Fault, Proxy};
+use super::services::Service;
+
+/// Three partitions, a batch each.
+const IN_FLIGHT_AT_MOST: i64 = 3 * 2_000;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "in vain: {what}");
+}
+
+/// Guard: a closing partition waits for its batch and its offset is committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn t27_an_enricher_told_to_end_under_load_commits_and_repeats_at_most_what_was_in_flight() {
+    on_real_servers("t27_an_enricher_told_to_end", async |bench: &Bench| {
+        let now = UnixMillis::now().0;
+        // Each record is an article of its own: a publication more than records is a record that was repeated.
+        let update = |article| Update {
+            article,
+            fetched_at: now,
+            price: Some(1_999),
+            weight: 1_000,
+        };
+        let records = bench.publish_updates((0..30_000).map(update)).await;
+        let records = i64::try_from(records).expect("few");
+        let enricher = bench.start_service("enricher", &[]);
+        until("the first are done", async || bench.positions.count(Topic::EnrichedProducts).await > 0).await;
+        let told = Instant::now();
+        enricher.terminate().await;
+        let ended_after = told.elapsed();
+        let committed: i64 = bench.committed().await.values().sum();
+        let published = bench.positions.count(Topic::EnrichedProducts).await;
+        assert!(0 < committed && committed < records, "{committed} of {records} committed: not under load");
+        assert!(published - committed <= IN_FLIGHT_AT_MOST, "{published} published, {committed} committed");
+
+        let next = bench.start_service("enricher", &[]);
+        until("all is committed", async || bench.committed().await.values().sum::<i64>() == records).await;
+        let repeated = bench.positions.count(Topic::EnrichedProducts).await - records;
+        assert!((0..=IN_FLIGHT_AT_MOST).contains(&repeated), "{repeated} repeated");
+        eprintln!("ended after {ended_after:.1?} with {committed} of {records} committed; {repeated} were repeated");
+        next.terminate().await;
+    })
+    .await;
+}
+
+/// Guard: every loop ends with the shutdown, in `shared::runtime`.
+#[tokio::test(flavor = "multi_thread")]
+async fn t27_every_service_told_to_end_under_load_ends_in_time() {
+    on_real_servers("t27_every_service_told_to_end", async |bench: &Bench| {
+        let cluster = bench.start(3).await;
+        bench.converges(&cluster.address).await;
+        bench.double.turn();
+        end_all(cluster.into_services()).await;
+    })
+    .await;
+}
+
+/// Tells all to end at once and waits for the last.
+async fn end_all(services: Vec<Service>) {
+    let told = Instant::now();
+    join_all(services.into_iter().map(Service::terminate)).await;
+    eprintln!("all have ended after {:.1?}", told.elapsed());
+}
+
+async fn is_not_ready(service: &Service) -> bool {
+    service.readiness().await.0 == 503
+}
+
+/// Guard: waiting for an outside system ends with the shutdown, and every request has a timeout.
+#[tokio::test(flavor = "multi_thread")]
+async fn t28_a_service_told_to_end_while_a_server_is_away_ends_in_time() {
+    on_real_servers("t28_a_service_told_to_end", async |bench: &Bench| {
+        let refuse = Fault {
+            refuse: true,
+            ..Fault::default()
+        };
+        // Connections are taken, and nothing is ever answered.
+        let hang = Fault {
+            delay: Duration::from_secs(3_600),
+            ..Fault::default()
+        };
+        let fine = Fault::default();
+        for (what, of_kafka, of_elasticsearch) in [
+            ("kafka is gone", refuse, fine),
+            ("elasticsearch is gone", fine, refuse),
+            ("elasticsearch never answers", fine, hang),
+            ("both are gone", refuse, refuse),
+        ] {
+            let kafka = Proxy::start(bench.servers.brokers.split(',').next().expect("one at least")).await;
+            let elasticsearch = Proxy::start(bench.servers.elasticsearch.trim_start_matches("http://").trim_end_matches('/')).await;
+            let (brokers, url) = (kafka.address.to_string(), format!("http://{}", elasticsearch.address));
+            let services = bench.start_all_with(1, &[("KAFKA_BROKERS", &brokers), ("ELASTICSEARCH_URL", &url)]).await;
+            bench.converges(&services.address).await;
+            kafka.set(of_kafka);
+            elasticsearch.set(of_elasticsearch);
+            bench.double.turn();
+            until("the enricher notices", async || is_not_ready(&services.enrichers[0]).await).await;
+            eprintln!("{what}");
+            end_all(services.into_services()).await;
+        }
+    })
+    .await;
+}

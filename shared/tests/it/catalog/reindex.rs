@@ -63,7 +63,7 @@ impl Own {
     /// All products have to be these.
     pub(super) async fn holds(&self, expected: &[StoredProduct]) {
         let fresh = ElasticCatalog::connect(self.config.clone()).unwrap();
-        let asins: Vec<Asin> = expected.iter().map(|stored| stored.product.asin.clone()).collect();
+        let asins: Vec<Asin> = expected.iter().map(|stored| stored.product.asin).collect();
         let read = fresh.read_products(&asins).await.unwrap();
         for (read, expected) in read.into_iter().zip(expected) {
             assert_eq!(read.map(|read| read.value).as_ref(), Some(expected));
@@ -151,7 +151,7 @@ async fn opportunities_keep_their_first_seen_their_events_and_their_evaluations(
     let done = own.reindex(&Plan::of(Documents::Opportunities), &mut |_| {}).await.unwrap();
     assert_eq!(done.documents, stored.len() as u64);
     assert!(done.to.ends_with("opportunities-v2"), "{done:?}");
-    let ids: Vec<OpportunityId> = stored.iter().map(|opportunity| opportunity.id.clone()).collect();
+    let ids: Vec<OpportunityId> = stored.iter().map(|opportunity| opportunity.id).collect();
     let read = own.catalog.read_opportunities(&ids).await.unwrap();
     assert!(read.iter().flatten().all(|read| *read.version.index == *done.to));
     let read: Vec<_> = read.into_iter().map(|read| read.expect("it is there").value).collect();

@@ -54,7 +54,7 @@ impl Writer {
             while asins.len() < BATCH && !stop.is_cancelled() {
                 let chosen = self.held.keys().nth(random.random_range(0..self.held.len())).unwrap();
                 if !asins.contains(chosen) {
-                    asins.push(chosen.clone());
+                    asins.push(*chosen);
                 }
             }
             match self.write(&asins, &mut pending).await {
@@ -81,7 +81,7 @@ impl Writer {
         for asin in asins {
             let held = self.held[asin].as_ref();
             let revision = held.map_or(0, |held| held.value.revision);
-            let next = *pending.entry(asin.clone()).or_insert(revision + 1);
+            let next = *pending.entry(*asin).or_insert(revision + 1);
             let mut value = held.map_or_else(|| fresh(asin), |held| held.value.clone());
             value.revision = next;
             writes.push(match held {
@@ -92,7 +92,7 @@ impl Writer {
         let outcomes = self.catalog.write_products(&writes).await?;
         let mut conflicting = Vec::new();
         for (write, outcome) in writes.into_iter().zip(outcomes) {
-            let asin = write.value.product.asin.clone();
+            let asin = write.value.product.asin;
             match outcome {
                 WriteOutcome::Written(version) => self.confirm(write.value, version, pending),
                 WriteOutcome::Conflict => conflicting.push(asin),
@@ -114,9 +114,9 @@ impl Writer {
     }
 
     fn confirm(&mut self, value: StoredProduct, version: Version, pending: &mut BTreeMap<Asin, i64>) {
-        let asin = value.product.asin.clone();
+        let asin = value.product.asin;
         pending.remove(&asin);
-        self.confirmed.lock().unwrap().insert(asin.clone(), value.revision);
+        self.confirmed.lock().unwrap().insert(asin, value.revision);
         self.held.insert(asin, Some(Versioned { value, version }));
     }
 
@@ -128,7 +128,7 @@ impl Writer {
 
 fn fresh(asin: &Asin) -> StoredProduct {
     let mut product = some(1, 1).remove(0);
-    product.product.asin = asin.clone();
+    product.product.asin = *asin;
     product
 }
 
@@ -143,9 +143,9 @@ async fn read(catalog: ElasticCatalog, confirmed: Confirmed, seed: u64, stop: Ca
         let before: Vec<(Asin, i64)> = {
             let confirmed = confirmed.lock().unwrap();
             let skip = random.random_range(0..confirmed.len());
-            confirmed.iter().skip(skip).take(10).map(|(asin, revision)| (asin.clone(), *revision)).collect()
+            confirmed.iter().skip(skip).take(10).map(|(asin, revision)| (*asin, *revision)).collect()
         };
-        let asins: Vec<Asin> = before.iter().map(|(asin, _)| asin.clone()).collect();
+        let asins: Vec<Asin> = before.iter().map(|(asin, _)| *asin).collect();
         let read = catalog.read_products(&asins).await.expect("no read fails");
         for (read, (asin, revision)) in read.into_iter().zip(before) {
             let read = read.unwrap_or_else(|| panic!("{asin} was confirmed and is not there"));
@@ -163,8 +163,8 @@ async fn read(catalog: ElasticCatalog, confirmed: Confirmed, seed: u64, stop: Ca
     reads
 }
 
-/// Guard: writes pause while the last changes are copied (`swap::Closed::close`), and a write on a version goes to the index
-/// of that version alone (`indices::versioned`); taken out: GUARD_SEEN
+/// Guard: writes are closed before the last copy (`swap::Closed::close`); taken out: `products-v1 has 1098 documents and
+/// products-v2 has 1097`, the run's own comparison kept it from swapping.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t41_an_alias_that_moves_under_load_fails_no_read_and_loses_no_write() {
     let Some(own) = Own::prepared("t41_an_alias_that_moves_under_load_fails_no_read_and_loses_no_write").await else {
@@ -173,7 +173,7 @@ async fn t41_an_alias_that_moves_under_load_fails_no_read_and_loses_no_write() {
     let stored = some(9, ARTICLES);
     own.write(&stored).await;
     own.catalog.refresh().await.unwrap();
-    let confirmed: Confirmed = Arc::new(Mutex::new(stored.iter().map(|stored| (stored.product.asin.clone(), stored.revision)).collect()));
+    let confirmed: Confirmed = Arc::new(Mutex::new(stored.iter().map(|stored| (stored.product.asin, stored.revision)).collect()));
     let connect = || ElasticCatalog::connect(own.config.clone()).unwrap();
     let stop = CancellationToken::new();
     let mut writers = JoinSet::new();
@@ -237,8 +237,8 @@ async fn t41_an_alias_that_moves_under_load_fails_no_read_and_loses_no_write() {
             writer.longest_pause, writer.refusals, writer.conflicts
         );
     }
-    let confirmed: Vec<(Asin, i64)> = confirmed.lock().unwrap().iter().map(|(asin, revision)| (asin.clone(), *revision)).collect();
-    let asins: Vec<Asin> = confirmed.iter().map(|(asin, _)| asin.clone()).collect();
+    let confirmed: Vec<(Asin, i64)> = confirmed.lock().unwrap().iter().map(|(asin, revision)| (*asin, *revision)).collect();
+    let asins: Vec<Asin> = confirmed.iter().map(|(asin, _)| *asin).collect();
     let last = own.catalog.read_products(&asins).await.unwrap();
     for (read, (asin, revision)) in last.into_iter().zip(&confirmed) {
         let read = read.unwrap_or_else(|| panic!("{asin} is lost"));

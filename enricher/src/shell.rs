@@ -191,13 +191,16 @@ impl Shell {
         self.step(Input::Shutdown);
     }
 
-    /// Takes in records of one partition, all before anything is done about the first.
-    pub fn push_all(&self, records: impl IntoIterator<Item = Record>) {
+    /// Takes in records of one partition, all before anything is done about the first. Returns how many were taken: none
+    /// of a partition that is not owned or was closed, and none that was taken in before.
+    pub fn push_all(&self, records: impl IntoIterator<Item = Record>) -> u64 {
         let mut state = self.state();
+        let before = state.machine.tally().consumed;
         let now = moment(self.began);
         for record in records {
             state.step(now, Input::Record(record));
         }
+        let taken = state.machine.tally().consumed - before;
         let due = now.elapsed + self.linger;
         if state.wakes_at.is_none_or(|at| at > due) {
             // One is enough until the task has looked.
@@ -205,6 +208,7 @@ impl Shell {
             drop(state);
             self.due_earlier.notify_one();
         }
+        taken
     }
 }
 
@@ -298,8 +302,7 @@ struct Owned {
 
 impl Intake for Owned {
     fn push(&self, record: Record) -> bool {
-        self.shell.push_all([record]);
-        true
+        self.shell.push_all([record]) > 0
     }
 
     fn wants_pause(&self) -> bool {

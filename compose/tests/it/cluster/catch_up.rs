@@ -190,7 +190,7 @@ async fn t53_a_key_of_half_of_all_records_neither_reorders_nor_starves() {
             .await;
         let even = catch_up(bench).await;
         // Every other record is of article 0.
-        let article = |number: usize| if number % 2 == 0 { 0 } else { 2_000_000 + number / PER_ARTICLE };
+        let article = |number: usize| if number.is_multiple_of(2) { 0 } else { 2_000_000 + number / PER_ARTICLE };
         bench.publish_updates((0..records).map(|number| update(article(number), number))).await;
         let hot = catch_up(bench).await;
         let ratio = hot.per_second / even.per_second;

@@ -10,7 +10,7 @@ use shared::adapters::elastic::ElasticCatalog;
 use shared::adapters::embedded::broker::EmbeddedBroker;
 use shared::adapters::embedded::catalog::EmbeddedCatalog;
 use shared::health::Health;
-use shared::ports::{Catalog, Ports};
+use shared::ports::{Catalog, EndingCatalog, Ports};
 use shared::runtime::Tasks;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +36,9 @@ pub struct Ready {
     /// What the services were given.
     pub ports: Ports,
 }
+
+/// How long an Elasticsearch that does not answer is waited for after the shutdown: less than the services may drain.
+const CATALOG_GRACE: Duration = Duration::from_secs(3);
 
 /// Runs the whole product until `shutdown` is cancelled or a task fails.
 ///
@@ -71,7 +74,10 @@ pub async fn run_all(config: Config, shutdown: CancellationToken, on_ready: impl
         }
     };
     let catalog: Arc<dyn Catalog> = match (&config.elastic, &data_dir) {
-        (Some(elastic), _) => Arc::new(ElasticCatalog::connect(elastic.clone())?),
+        (Some(elastic), _) => {
+            let elastic = Arc::new(ElasticCatalog::connect(elastic.clone())?);
+            Arc::new(EndingCatalog::new(elastic, shutdown.clone(), CATALOG_GRACE))
+        }
         (None, folder) => Arc::new(EmbeddedCatalog::open(&folder.as_ref().context("the embedded catalog needs DATA_DIR")?.catalog()).await?),
     };
     let mut producer_config = config.producer;

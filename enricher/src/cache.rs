@@ -36,6 +36,12 @@ impl MergeCache {
         }
     }
 
+    /// Holds no more than this from now on.
+    pub(crate) fn resize(&mut self, max_bytes: usize) {
+        self.max_bytes = max_bytes;
+        self.make_room();
+    }
+
     /// The product, if held; it counts as used.
     pub(crate) fn get(&mut self, asin: Asin) -> Option<&Versioned<StoredProduct>> {
         self.clock += 1;
@@ -62,6 +68,10 @@ impl MergeCache {
                 bytes,
             },
         );
+        self.make_room();
+    }
+
+    fn make_room(&mut self) {
         while self.bytes > self.max_bytes && self.entries.len() > 1 {
             let Some((_, &oldest)) = self.by_use.first_key_value() else { break };
             self.remove(oldest);

@@ -16,8 +16,8 @@ pub struct Config {
     /// - `ENRICHER_BATCH_PRODUCTS` (500): products written at once.
     /// - `ENRICHER_LINGER` (10ms): how long the first of them waits for others.
     /// - `ENRICHER_WRITES` (8): calls of the catalog at a time, at most.
-    /// - `ENRICHER_BUFFER_BYTES` (16 MiB): what is held per partition before it is paused; of all together, four times that.
-    /// - `MERGE_CACHE_BYTES` (32 MiB): how much merged state is kept per partition.
+    /// - `ENRICHER_BUFFER_BYTES` (8 MiB): what is held per partition before it is paused; of all together, four times that.
+    /// - `MERGE_CACHE_BYTES` (32 MiB): how much merged state is kept, all partitions together.
     /// - `DLQ_LIMIT_PERCENT` (50): a partition with a greater share of refused records halts; 100 never halts.
     /// - `DLQ_LIMIT_PAUSE` (10s): what a halted partition waits at first before it tries the next refused record.
     pub machine: Settings,
@@ -30,7 +30,7 @@ impl Config {
     #[must_use]
     pub fn read(environment: &Environment) -> Self {
         const MIB: usize = 1024 * 1024;
-        let high_water_bytes = environment.integer("ENRICHER_BUFFER_BYTES", 16 * MIB, 1024..=1024 * MIB);
+        let high_water_bytes = environment.integer("ENRICHER_BUFFER_BYTES", 8 * MIB, 1024..=1024 * MIB);
         Config {
             machine: Settings {
                 markets: environment.markets(),

@@ -23,6 +23,8 @@ use crate::publish::Outlet;
 use crate::status::{Count, keep};
 use crate::trouble::Troubles;
 
+/// What saving the last counts may hold up the end.
+const COUNTS_WITHIN: Duration = Duration::from_secs(1);
 /// Dead letters are spoken of this often at most, with how many there were.
 const SPEAK_EVERY: Duration = Duration::from_secs(1);
 
@@ -132,7 +134,8 @@ impl Shell {
             }
         };
         self.state().counts = None;
-        counting.await;
+        // A catalog that does not answer is no reason not to end.
+        let _ = tokio::time::timeout(COUNTS_WITHIN, counting).await;
         Ok(ended)
     }
 

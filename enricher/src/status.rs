@@ -16,8 +16,6 @@ use tokio::time::Instant;
 const AT_MOST_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked whether something is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// What saving the last counts may hold up the end of the process.
-const LAST_WITHIN: Duration = Duration::from_secs(1);
 
 /// Records that were settled in a partition.
 #[derive(Debug, Clone, Copy)]
@@ -46,13 +44,10 @@ pub(crate) async fn keep(catalog: Arc<dyn Catalog>, mut counts: UnboundedReceive
             },
         }
     }
-    let last = async {
-        for status in statuses.values_mut() {
-            status.due = Instant::now();
-            status.save_if_due(catalog.as_ref()).await;
-        }
-    };
-    let _ = tokio::time::timeout(LAST_WITHIN, last).await;
+    for status in statuses.values_mut() {
+        status.due = Instant::now();
+        status.save_if_due(catalog.as_ref()).await;
+    }
 }
 
 /// The record of one partition.

@@ -13,7 +13,7 @@ use crate::adapters::elastic::{ElasticCatalog, ElasticConfig};
 use crate::adapters::kafka::EventLog;
 use crate::config::{ConfigError, Environment};
 use crate::health::Health;
-use crate::ports::{EventLogSettings, Ports};
+use crate::ports::{EndingCatalog, EventLogSettings, Ports};
 use crate::runtime::{self, Tasks};
 use crate::{probes, telemetry};
 
@@ -120,6 +120,8 @@ const LOG_FILTER: &str = "info,poem=warn";
 
 /// How long a standalone service may drain after the first signal.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long it then waits for answers of the catalog.
+const CATALOG_GRACE: Duration = Duration::from_secs(5);
 
 /// What every standalone service is told: it has no embedded event log and catalog.
 struct Surroundings {
@@ -148,11 +150,12 @@ impl Surroundings {
         })
     }
 
-    fn connect(&self, client_id: &str) -> anyhow::Result<Ports> {
+    fn connect(&self, client_id: &str, shutdown: CancellationToken) -> anyhow::Result<Ports> {
         let event_log = self.event_log.connect(self.brokers.clone(), false, client_id);
+        let catalog = Arc::new(ElasticCatalog::connect(self.elastic.clone())?);
         Ok(Ports {
             event_log,
-            catalog: Arc::new(ElasticCatalog::connect(self.elastic.clone())?),
+            catalog: Arc::new(EndingCatalog::new(catalog, shutdown, CATALOG_GRACE)),
             health: Health::default(),
         })
     }
@@ -193,7 +196,7 @@ where
     };
     if command == Command::Check {
         print_settings(&environment);
-        return runtime::serve(|_shutdown| async move { check(&surroundings.connect(program.name)?, ask(&config).await).await });
+        return runtime::serve(|shutdown| async move { check(&surroundings.connect(program.name, shutdown)?, ask(&config).await).await });
     }
     let _telemetry = match telemetry::init(&telemetry_config) {
         Ok(telemetry) => telemetry,
@@ -203,7 +206,7 @@ where
         }
     };
     runtime::serve(|shutdown| async move {
-        let ports = surroundings.connect(program.name)?;
+        let ports = surroundings.connect(program.name, shutdown.clone())?;
         let mut tasks = Tasks::new(shutdown.clone());
         if let Some(listen) = surroundings.metrics_listen {
             let needed: Vec<&'static str> = ["event_log", "catalog"].into_iter().chain(program.components.iter().copied()).collect();

@@ -71,7 +71,7 @@ pub struct Settings {
     pub member_bytes: usize,
     /// A partition with more records between the first unsettled one and the last is paused; goes on below half of it.
     pub window_records: usize,
-    /// Bytes of merged products kept per partition.
+    /// Bytes of merged products kept, all partitions together.
     pub cache_bytes: usize,
     /// A greater share of refused records halts a partition; 100 never does.
     pub dead_letter_percent: u8,
@@ -343,7 +343,7 @@ impl Machine {
                 self.revoke(partition);
                 let taken = Partition::new(partition, epoch, &self.common.settings);
                 self.partitions.insert(partition, taken);
-                self.common.owned = self.partitions.len();
+                self.share_out();
             }
             Input::Record(record) => match self.partitions.get_mut(&record.partition) {
                 Some(partition) => {
@@ -449,12 +449,21 @@ impl Machine {
     fn revoke(&mut self, partition: i32) {
         if let Some(partition) = self.partitions.remove(&partition) {
             partition.end(&mut self.common);
-            self.common.owned = self.partitions.len();
+            self.share_out();
         }
         // What nobody waits for is nobody's trouble.
         if self.partitions.is_empty() {
             self.common.gate.failing_since = None;
             self.common.say_of_catalog(None);
+        }
+    }
+
+    /// What a member may hold is shared among its partitions.
+    fn share_out(&mut self) {
+        self.common.owned = self.partitions.len();
+        let cache_bytes = self.common.settings.cache_bytes / self.partitions.len().max(1);
+        for partition in self.partitions.values_mut() {
+            partition.resize_cache(cache_bytes);
         }
     }
 

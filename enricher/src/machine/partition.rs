@@ -133,6 +133,10 @@ impl Partition {
         &self.open
     }
 
+    pub(super) fn resize_cache(&mut self, bytes: usize) {
+        self.cache.resize(bytes);
+    }
+
     // ---- records in
 
     /// Decodes a record; its update waits in its lane.

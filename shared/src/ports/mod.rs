@@ -2,8 +2,10 @@
 
 pub mod catalog;
 mod connect;
+mod ending;
 mod kafka_access;
 
 pub use catalog::Catalog;
 pub use connect::{EventLogSettings, Ports};
+pub use ending::EndingCatalog;
 pub use kafka_access::KafkaAccess;

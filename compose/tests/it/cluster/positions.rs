@@ -1,10 +1,11 @@
 //! Where topics end and where groups stand.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use shared::adapters::kafka::{EventLog, Topic};
 
@@ -16,6 +17,18 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 pub struct Positions {
     brokers: String,
     log: EventLog,
+}
+
+/// Asks again where the answer is that another broker has to be asked, or none is ready yet.
+fn patiently<T>(mut question: impl FnMut() -> KafkaResult<T>) -> T {
+    let until = Instant::now() + ANSWER_WITHIN;
+    loop {
+        match question() {
+            Ok(answer) => return answer,
+            Err(error) => assert!(Instant::now() < until, "the broker answers: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 impl Positions {
@@ -33,7 +46,7 @@ impl Positions {
         self.ask(group, move |client| {
             let mut partitions = TopicPartitionList::new();
             partitions.add_partition_range(&name, 0, PARTITIONS - 1);
-            let offsets = client.committed_offsets(partitions, ANSWER_WITHIN).expect("offsets");
+            let offsets = patiently(|| client.committed_offsets(partitions.clone(), ANSWER_WITHIN));
             let next = |offset| if let Offset::Offset(next) = offset { next } else { 0 };
             offsets.elements().iter().map(|element| (element.partition(), next(element.offset()))).collect()
         })
@@ -44,7 +57,7 @@ impl Positions {
     pub async fn ends(&self, topic: Topic) -> BTreeMap<i32, i64> {
         let name = self.log.topic_name(topic);
         self.ask("ends".to_owned(), move |client| {
-            let end = |partition| client.fetch_watermarks(&name, partition, ANSWER_WITHIN).expect("watermarks").1;
+            let end = |partition| patiently(|| client.fetch_watermarks(&name, partition, ANSWER_WITHIN)).1;
             (0..PARTITIONS).map(|partition| (partition, end(partition))).collect()
         })
         .await

@@ -1,7 +1,8 @@
 //! Catching up with a long log: how fast, with how much memory, how fresh what is shown becomes.
 //!
-//! `CATCH_UP_RECORDS` says how long the log is; a million by hand. Figures are printed; what is asserted is a ratio to
-//! what the same machine does in the same minute with a bare loop that only reads, decodes and writes.
+//! `CATCH_UP_RECORDS` says how long the log is; a million by hand. Figures are printed. Where it is set, the rate is
+//! compared with what the same machine does in the same minute with a bare loop that only reads, decodes and writes;
+//! where it is not, other tests run beside, and a rate says nothing.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +31,11 @@ const BULK: usize = 2_000;
 
 fn records() -> usize {
     usize::try_from(whole_number("CATCH_UP_RECORDS", 20_000)).expect("a number of records")
+}
+
+/// Whether rates mean something: other tests run beside, unless somebody asks for a measurement.
+fn is_measured() -> bool {
+    std::env::var_os("CATCH_UP_RECORDS").is_some()
 }
 
 /// As long as a slow machine takes.
@@ -161,7 +167,7 @@ async fn t52_catching_up_is_no_slower_than_the_machine_allows() {
         let bare = bare_loop(bench).await;
         let ratio = caught_up.per_second / bare;
         eprintln!("{records} records: {caught_up}; a bare loop: {bare:.0} per second; ratio {ratio:.2}");
-        assert!(ratio >= LEAST_OF_BARE, "{ratio:.2} of a bare loop's rate");
+        assert!(ratio >= LEAST_OF_BARE || !is_measured(), "{ratio:.2} of a bare loop's rate");
         assert!(caught_up.fresh_p99.is_finite(), "freshness is told");
         assert!(caught_up.peak_kib < MOST_AT_WORK_KIB, "{caught_up}");
         for article in [0, 1, records / PER_ARTICLE - 1] {
@@ -195,7 +201,7 @@ async fn t53_a_key_of_half_of_all_records_neither_reorders_nor_starves() {
         let hot = catch_up(bench).await;
         let ratio = hot.per_second / even.per_second;
         eprintln!("{records} records, evenly: {even}; half of one key: {hot}; ratio {ratio:.2}");
-        assert!(ratio >= LEAST_OF_EVEN, "the others wait: {ratio:.2} of the even rate");
+        assert!(ratio >= LEAST_OF_EVEN || !is_measured(), "the others wait: {ratio:.2} of the even rate");
 
         let newest = (0..records).rev().find(|number| number % 2 == 0).expect("there are some");
         let held = bench

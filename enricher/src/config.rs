@@ -13,9 +13,9 @@ pub struct Config {
     ///
     /// - `MARKETS`: in which order names are looked for. Every marketplace that Keepa knows is stored.
     /// - `STALE_AFTER` and `LEG_STALE_AFTER`, for the prices that lists filter by.
-    /// - `ENRICHER_BATCH_PRODUCTS` (500): products written at once.
+    /// - `ENRICHER_BATCH_PRODUCTS` (250): products written at once.
     /// - `ENRICHER_LINGER` (10ms): how long the first of them waits for others.
-    /// - `ENRICHER_WRITES` (8): calls of the catalog at a time, at most.
+    /// - `ENRICHER_WRITES` (4): calls of the catalog at a time, at most.
     /// - `ENRICHER_BUFFER_BYTES` (8 MiB): what is held per partition before it is paused; of all together, four times that.
     /// - `MERGE_CACHE_BYTES` (32 MiB): how much merged state is kept, all partitions together.
     /// - `DLQ_LIMIT_PERCENT` (50): a partition with a greater share of refused records halts; 100 never halts.
@@ -35,9 +35,9 @@ impl Config {
             machine: Settings {
                 markets: environment.markets(),
                 staleness: environment.staleness(),
-                batch_products: environment.integer("ENRICHER_BATCH_PRODUCTS", 500, 1..=10_000),
+                batch_products: environment.integer("ENRICHER_BATCH_PRODUCTS", 250, 1..=10_000),
                 linger: environment.duration("ENRICHER_LINGER", Duration::from_millis(10)),
-                max_calls: environment.integer("ENRICHER_WRITES", 8, 1..=64),
+                max_calls: environment.integer("ENRICHER_WRITES", 4, 1..=64),
                 high_water_bytes,
                 low_water_bytes: high_water_bytes / 4,
                 member_bytes: high_water_bytes.saturating_mul(4),

@@ -186,9 +186,9 @@ impl EventLogConfig {
             .set("auto.offset.reset", "earliest")
             // The default of one second costs a quarter of the rate under back-pressure.
             .set("fetch.queue.backoff.ms", "10")
-            .set("queued.max.messages.kbytes", "32768")
+            .set("queued.max.messages.kbytes", "16384")
             .set("fetch.message.max.bytes", FETCH_BYTES.to_string())
-            .set("fetch.max.bytes", (8 * FETCH_BYTES).to_string())
+            .set("fetch.max.bytes", (2 * FETCH_BYTES).to_string())
             .set("receive.message.max.bytes", (16 * FETCH_BYTES).to_string());
         if self.embedded {
             // Records are answered with at once; this only bounds how long a change of partitions waits for a quiet fetch.

@@ -20,7 +20,7 @@ use super::record::{Message, Position, RecordOffset};
 use super::topic::Topic;
 
 /// What may be on its way to the broker at a time, all topics together.
-const IN_FLIGHT_BYTES: usize = 32 * 1024 * 1024;
+const IN_FLIGHT_BYTES: usize = 16 * 1024 * 1024;
 /// What a message costs the client library besides its bytes.
 const MESSAGE_OVERHEAD_BYTES: usize = 512;
 /// How long to wait before offering a message again that the client library had no room for.

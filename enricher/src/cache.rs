@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use shared::domain::{Asin, MarketState, StoredProduct};
+use shared::domain::{Asin, MarketState, Product, Register, StoredProduct};
 use shared::ports::catalog::Versioned;
 
 /// Products by ASIN, the least recently used dropped first.
@@ -87,22 +87,40 @@ impl MergeCache {
     }
 }
 
-/// What a product costs in memory, to within a factor of two.
+/// What a stored product costs in memory, to within a factor of two.
 pub(crate) fn approximate_bytes(stored: &StoredProduct) -> usize {
-    const PER_PRODUCT: usize = 1024;
-    let states: usize = stored.product.markets.values().flat_map(BTreeMap::values).map(state_bytes).sum();
-    PER_PRODUCT + states + text_bytes(&stored.listing.title) + text_bytes(&stored.listing.image_url)
+    const ENTRY: usize = 512;
+    ENTRY + product_bytes(&stored.product) + text_bytes(&stored.listing.title) + text_bytes(&stored.listing.image_url)
 }
 
-/// What one marketplace of one source costs in memory, to within a factor of two.
-pub(crate) fn state_bytes(state: &MarketState) -> usize {
+/// What a product costs in memory, to within a factor of two; what it shares with others is counted as its own.
+pub(crate) fn product_bytes(product: &Product) -> usize {
+    /// Nodes of the two maps: they have room for eleven entries from the first on.
+    const OUTER_NODE: usize = 320;
+    const INNER_NODE: usize = 160;
+    let states = product.markets.values().flat_map(BTreeMap::values);
+    OUTER_NODE + states.map(|state| INNER_NODE + state_bytes(state)).sum::<usize>()
+}
+
+fn state_bytes(state: &MarketState) -> usize {
+    fn register_bytes<T>(register: &Option<Register<T>>) -> usize {
+        register.as_ref().map_or(0, |_| size_of::<T>() + 16)
+    }
     let attributes = state.attributes.as_ref().map_or(0, |register| {
         let facts = &register.facts;
         let categories: usize = facts.categories.iter().map(|category| category.name.len() + 40).sum();
         let codes: usize = facts.product_codes.iter().map(|code| code.len() + 24).sum();
         text_bytes(&facts.title) + text_bytes(&facts.brand) + text_bytes(&facts.image_url) + categories + codes
     });
-    2 * size_of::<MarketState>() + attributes
+    let registers = [
+        register_bytes(&state.prices),
+        register_bytes(&state.buy_box),
+        register_bytes(&state.statistics),
+        register_bytes(&state.buy_box_statistics),
+        register_bytes(&state.offers),
+        register_bytes(&state.attributes),
+    ];
+    size_of::<MarketState>() + registers.iter().sum::<usize>() + attributes
 }
 
 fn text_bytes(text: &Option<String>) -> usize {
@@ -113,7 +131,7 @@ fn text_bytes(text: &Option<String>) -> usize {
 mod tests {
     use std::sync::Arc;
 
-    use shared::domain::{Listing, Product, UnixMillis};
+    use shared::domain::{Listing, UnixMillis};
     use shared::ports::catalog::Version;
 
     use super::*;

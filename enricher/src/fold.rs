@@ -76,7 +76,7 @@ pub fn decide(held: Option<&Product>, group: &Group) -> Decision {
         },
     };
     for update in updates {
-        changed |= merged.merge(update.clone());
+        changed |= merged.merge(update);
     }
     let fates = fates(held, changed.then_some(&merged), group);
     let publish = changed || fates.iter().any(|&(_, fate)| fate == Fate::Unchanged);
@@ -145,16 +145,15 @@ mod tests {
             fetched_at: UnixMillis(fetched_at),
         };
         let mut state = MarketState::observed(observed_at);
-        state.prices = Some(Register {
-            observed_at,
-            facts: PriceFacts { new, ..PriceFacts::default() },
-        });
-        state.buy_box = buy_box.map(|landed| Register {
-            observed_at,
-            facts: BuyBoxFacts {
-                landed: Some(landed),
-                ..BuyBoxFacts::default()
-            },
+        state.prices = Some(Register::new(observed_at, PriceFacts { new, ..PriceFacts::default() }));
+        state.buy_box = buy_box.map(|landed| {
+            Register::new(
+                observed_at,
+                BuyBoxFacts {
+                    landed: Some(landed),
+                    ..BuyBoxFacts::default()
+                },
+            )
         });
         Product::from_record(asin(article), marketplace, Source::Keepa, state)
     }

@@ -1,6 +1,7 @@
 //! Made-up products, opportunities and records.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
@@ -30,10 +31,7 @@ pub fn market(new: Option<i64>, at: UnixMillis) -> MarketState {
         fetched_at: at,
     };
     let mut state = MarketState::observed(observed_at);
-    state.prices = Some(Register {
-        observed_at,
-        facts: PriceFacts { new, ..PriceFacts::default() },
-    });
+    state.prices = Some(Register::new(observed_at, PriceFacts { new, ..PriceFacts::default() }));
     state
 }
 
@@ -56,15 +54,12 @@ pub fn product_at(asin_text: &str, title: &str, prices: &[(Marketplace, i64)], a
     let mut merged: Option<Product> = None;
     for &(marketplace, price) in prices {
         let mut state = market(Some(price), at);
-        state.attributes = Some(Register {
-            observed_at: state.latest,
-            facts: attributes.clone(),
-        });
+        state.attributes = Some(Register::new(state.latest, attributes.clone()));
         let record = Product::from_record(asin(asin_text), marketplace, Source::Keepa, state);
         match &mut merged {
             None => merged = Some(record),
             Some(merged) => {
-                merged.merge(record);
+                merged.merge(&record);
             }
         }
     }
@@ -85,22 +80,24 @@ pub fn reference() -> StoredProduct {
     let mut stored_product = product(REFERENCE, "Kettle \"1.7 l\" <b>", &[(DE, 4999), (IT, 5499), (ES, 5290), (UK, 4990)]);
     let product = &mut stored_product.product;
     let mut state = |marketplace: Marketplace, change: &dyn Fn(&mut MarketState)| {
-        change(product.markets.get_mut(&marketplace).expect("there").get_mut(&Source::Keepa).expect("there"));
+        change(Arc::make_mut(
+            product.markets.get_mut(&marketplace).expect("there").get_mut(&Source::Keepa).expect("there"),
+        ));
     };
     state(ES, &|state| {
-        state.buy_box = Some(Register {
-            observed_at: state.latest,
-            facts: BuyBoxFacts {
+        state.buy_box = Some(Register::new(
+            state.latest,
+            BuyBoxFacts {
                 landed: Some(4799),
                 updated_at: Some(KeepaMinutes::from_unix(NOW.plus_millis(-600_000))),
                 ..BuyBoxFacts::default()
             },
-        });
+        ));
     });
     state(DE, &|state| {
-        state.statistics = Some(Register {
-            observed_at: state.latest,
-            facts: StatisticsFacts {
+        state.statistics = Some(Register::new(
+            state.latest,
+            StatisticsFacts {
                 new: SeriesStatistics {
                     avg30: Some(5010),
                     avg90: Some(5100),
@@ -114,9 +111,9 @@ pub fn reference() -> StoredProduct {
                     ..SeriesStatistics::default()
                 },
             },
-        });
+        ));
         if let Some(prices) = &mut state.prices {
-            prices.facts.sales_rank = Some(42);
+            Arc::make_mut(&mut prices.facts).sales_rank = Some(42);
         }
     });
     stored(stored_product.product)

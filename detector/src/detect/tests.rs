@@ -54,14 +54,11 @@ fn product(revision: i64, prices: &[(Marketplace, Option<i64>, UnixMillis)]) -> 
         .iter()
         .map(|&(marketplace, new, at)| {
             let mut state = MarketState::observed(observed(at));
-            state.prices = Some(Register {
-                observed_at: state.latest,
-                facts: PriceFacts { new, ..PriceFacts::default() },
-            });
+            state.prices = Some(Register::new(state.latest, PriceFacts { new, ..PriceFacts::default() }));
             Product::from_record(asin(), marketplace, Source::Keepa, state)
         })
         .reduce(|mut product, other| {
-            product.merge(other);
+            product.merge(&other);
             product
         })
         .unwrap();
@@ -194,15 +191,15 @@ fn a_leg_counts_up_to_its_age_and_not_a_millisecond_longer() {
 #[test]
 fn the_age_of_a_buy_box_counts_from_keepas_last_look_at_it() {
     let mut stored = fresh(1, &[(ES, 4799), (IT, 5499)]);
-    let state = stored.product.markets.get_mut(&ES).unwrap().get_mut(&Source::Keepa).unwrap();
-    state.buy_box = Some(Register {
-        observed_at: state.latest,
-        facts: BuyBoxFacts {
+    let state = std::sync::Arc::make_mut(stored.product.markets.get_mut(&ES).unwrap().get_mut(&Source::Keepa).unwrap());
+    state.buy_box = Some(Register::new(
+        state.latest,
+        BuyBoxFacts {
             landed: Some(4000),
             updated_at: Some(KeepaMinutes::from_unix(NOON.plus_millis(-2 * DAY))),
             ..BuyBoxFacts::default()
         },
-    });
+    ));
     assert_eq!(finding(&stored, &basis(), NOON, ES, IT), Finding::Impossible(ClosedReason::Stale));
 }
 

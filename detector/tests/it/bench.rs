@@ -192,14 +192,11 @@ pub fn product(asin: &str, revision: i64, seen_at: UnixMillis, prices: &[(Market
         .iter()
         .map(|&(marketplace, new)| {
             let mut state = MarketState::observed(observed_at);
-            state.prices = Some(Register {
-                observed_at,
-                facts: PriceFacts { new, ..PriceFacts::default() },
-            });
+            state.prices = Some(Register::new(observed_at, PriceFacts { new, ..PriceFacts::default() }));
             Product::from_record(asin, marketplace, Source::Keepa, state)
         })
         .reduce(|mut product, other| {
-            product.merge(other);
+            product.merge(&other);
             product
         })
         .unwrap();

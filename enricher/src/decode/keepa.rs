@@ -372,7 +372,7 @@ impl KeepaProduct<'_> {
 }
 
 fn register<T>(observed_at: ObservedAt, facts: Option<T>) -> Option<Register<T>> {
-    facts.map(|facts| Register { observed_at, facts })
+    facts.map(|facts| Register::new(observed_at, facts))
 }
 
 /// Image names are plain file names; anything else is no address we want to show.

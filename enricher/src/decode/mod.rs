@@ -277,7 +277,7 @@ fn bare(input: &Input<'_>, head: &Head<'_>, now: UnixMillis) -> Result<Decoded, 
             new: (current > 0).then_some(current),
             ..PriceFacts::default()
         };
-        state.prices = Some(Register { observed_at, facts });
+        state.prices = Some(Register::new(observed_at, facts));
     }
     let wishes = Wishes::default();
     if let Some(title) = wishes.text(head.title).as_deref().and_then(title::plain) {
@@ -285,7 +285,7 @@ fn bare(input: &Input<'_>, head: &Head<'_>, now: UnixMillis) -> Result<Decoded, 
             title: Some(title),
             ..AttributeFacts::default()
         };
-        state.attributes = Some(Register { observed_at, facts });
+        state.attributes = Some(Register::new(observed_at, facts));
     }
     Ok(Decoded {
         update: Product::from_record(asin, marketplace, Source::Feed, state),

@@ -35,7 +35,7 @@ fn envelope(product: &str) -> String {
 fn state_of(product: &Value) -> MarketState {
     let payload = envelope(&product.to_string());
     let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).unwrap_or_else(|refusal| panic!("{refusal}: {payload}"));
-    decoded.update.markets[&Marketplace::DE][&Source::Keepa].clone()
+    MarketState::clone(&decoded.update.markets[&Marketplace::DE][&Source::Keepa])
 }
 
 fn refusal_of(payload: &str) -> RefusalClass {
@@ -223,7 +223,7 @@ fn a_product_that_lacks_everything_is_an_update_that_erases_nothing() {
             last_update: KeepaMinutes::from_unix(NOW),
             fetched_at: NOW,
         });
-        assert_eq!(*state, expected, "{product}");
+        assert_eq!(**state, expected, "{product}");
         assert_eq!(decoded.update.last_priced_at, None);
     }
 }
@@ -400,7 +400,7 @@ fn rank_list_price_and_the_holder_of_the_buy_box_are_kept() {
         list_price: Some(5999),
         sales_rank: Some(1234),
     };
-    assert_eq!(state.prices.expect("prices").facts, expected);
+    assert_eq!(*state.prices.as_ref().expect("prices").facts, expected);
     let expected = BuyBoxFacts {
         landed: Some(4999),
         updated_at: Some(KeepaMinutes(7_904_820)),
@@ -408,13 +408,13 @@ fn rank_list_price_and_the_holder_of_the_buy_box_are_kept() {
         is_fba: Some(true),
         is_amazon: None,
     };
-    assert_eq!(state.buy_box.expect("buy box").facts, expected);
+    assert_eq!(*state.buy_box.as_ref().expect("buy box").facts, expected);
     for nobody in ["-1", "-2", ""] {
         let mut stats = stats.clone();
         stats["buyBoxSellerId"] = json!(nobody);
         stats["lastBuyBoxUpdate"] = json!(-1);
         let facts = state_of(&with_stats(stats)).buy_box.expect("buy box").facts;
-        assert_eq!((facts.seller_id, facts.updated_at), (None, None));
+        assert_eq!((&facts.seller_id, facts.updated_at), (&None, None));
     }
 }
 
@@ -437,7 +437,7 @@ fn offers_are_carried_only_where_they_were_asked_for() {
     let current = slots(36, &[(1, 5000), (10, 5100), (7, 5299)]);
     assert_eq!(
         offers(json!({"retrievedOfferCount": 1, "offerCountFBA": 0, "offerCountFBM": -1, "current": current})),
-        Some(expected)
+        Some(expected.into())
     );
 }
 
@@ -482,7 +482,7 @@ fn without_stats_statistics_come_from_history() {
     series[1] = json!([NOW_MINUTES - 60 * day, 1000, NOW_MINUTES - 15 * day, 2001]);
     series[18] = json!([NOW_MINUTES - 60 * day, 900, 100, NOW_MINUTES - 15 * day, -1, -1]);
     let state = state_of(&json!({"lastUpdate": NOW_MINUTES, "csv": series}));
-    let new = state.statistics.expect("statistics").facts.new;
+    let new = &state.statistics.as_ref().expect("statistics").facts.new;
     assert_eq!((new.avg30, new.avg90, new.origin), (Some(1501), Some(1250), StatisticsOrigin::History));
     let buy_box = state.buy_box_statistics.expect("the buy box's").facts;
     assert_eq!(
@@ -521,7 +521,7 @@ fn attributes_are_read_and_their_sentinels_left_out() {
 
 #[test]
 fn images_come_from_either_list_and_only_by_plain_name() {
-    let image = |product: Value| state_of(&product).attributes.and_then(|register| register.facts.image_url);
+    let image = |product: Value| state_of(&product).attributes.and_then(|register| register.facts.image_url.clone());
     let url = |name: &str| Some(format!("https://m.media-amazon.com/images/I/{name}"));
     assert_eq!(image(json!({"imagesCSV": "61hZSqbBYwL.jpg,second.jpg"})), url("61hZSqbBYwL.jpg"));
     assert_eq!(image(json!({"images": [], "imagesCSV": "a.jpg"})), url("a.jpg"));
@@ -674,7 +674,7 @@ fn t18_an_older_record_brings_no_price_back() {
     let mut held = gone.clone();
     assert!(held.shown_price(Marketplace::DE, NOW, Staleness::default()).is_none());
     for late in [NOW, UnixMillis(NOW.0 + 61_000)] {
-        held.merge(priced.clone());
+        held.merge(&priced);
         assert_eq!(held.shown_price(Marketplace::DE, late, Staleness::default()), None);
         assert_eq!(held.markets, gone.markets);
     }
@@ -689,8 +689,8 @@ fn t16_within_one_keepa_minute_the_later_fetch_is_newer() {
     };
     let (first, second) = (at(NOW.0 - 2, 5000), at(NOW.0 - 1, 4000));
     for mut product in [first.clone(), second.clone()] {
-        product.merge(first.clone());
-        product.merge(second.clone());
+        product.merge(&first);
+        product.merge(&second);
         assert_eq!(
             product.shown_price(Marketplace::DE, NOW, Staleness::default()).map(|shown| shown.price.minor),
             Some(4000)
@@ -721,7 +721,7 @@ fn t17_a_clock_an_hour_ahead_freezes_no_product() {
             payload: Some(payload.as_bytes()),
             timestamp: now,
         };
-        held.merge(decode(&input, now).expect("decoded").update);
+        held.merge(&decode(&input, now).expect("decoded").update);
     }
     let shown = held.shown_price(Marketplace::DE, later, Staleness::default());
     assert_eq!(shown.map(|shown| shown.price.minor), Some(4000));
@@ -739,7 +739,7 @@ fn t42_fields_of_a_later_version_are_ignored() {
     let payload = envelope(&later.to_string()).replacen('{', r#"{"new_optional":{"a":1},"priority":7,"#, 1);
     let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect("decoded");
     assert_eq!(decoded.ignored_fields, 0, "what is not known is not counted as wrong");
-    assert_eq!(decoded.update.markets[&Marketplace::DE][&Source::Keepa], state_of(&known));
+    assert_eq!(*decoded.update.markets[&Marketplace::DE][&Source::Keepa], state_of(&known));
 }
 
 /// Guard: `json::needed_*` refuse another type.
@@ -774,7 +774,7 @@ fn t42_a_field_that_was_removed_erases_nothing() {
         let mut product = full.clone();
         product.as_object_mut().expect("an object").remove(removed);
         let payload = envelope(&product.to_string()).replace(&NOW.0.to_string(), &(NOW.0 + 1).to_string());
-        held.merge(decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect(removed).update);
+        held.merge(&decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect(removed).update);
         let state = &held.markets[&Marketplace::DE][&Source::Keepa];
         assert_eq!(carried(state), (Some((Some(5000), None)), Some(Some(4000))), "without {removed}");
     }
@@ -888,7 +888,7 @@ fn the_real_history_gives_the_prices_and_statistics_that_keepas_stats_give() {
         keepas.statistics.as_ref().expect("Keepa's").facts.clone(),
         own.statistics.as_ref().expect("own").facts.clone(),
     );
-    for (keepas, own) in [(keepas.new, own.new), (keepas.amazon, own.amazon)] {
+    for (keepas, own) in [(&keepas.new, &own.new), (&keepas.amazon, &own.amazon)] {
         let close = |left: Option<i64>, right: Option<i64>| match (left, right) {
             (Some(left), Some(right)) => (left - right).abs() <= 1,
             (left, right) => left == right,

@@ -334,7 +334,7 @@ impl World {
             .update;
         let held = self.catalog.get(&update.asin).map(|(stored, _)| &stored.product);
         let held = held.unwrap_or_else(|| panic!("{partition}/{offset} was let go and its product is not in the catalog"));
-        let is_lost = |product: &shared::domain::Product| product.clone().merge(update.clone());
+        let is_lost = |product: &shared::domain::Product| product.clone().merge(&update);
         assert!(!is_lost(held), "{partition}/{offset} was let go and is not in the catalog");
         // What is older than what is held was superseded by somebody who publishes.
         if update.is_at_frontier_of(held) {
@@ -535,7 +535,7 @@ impl World {
         let held = self.read(update.asin);
         let revision = held.as_ref().map_or(1, |held| held.value.revision + 1);
         let mut product = held.as_ref().map_or_else(|| update.clone(), |held| held.value.product.clone());
-        if !product.merge(update) && held.is_some() {
+        if !product.merge(&update) && held.is_some() {
             return;
         }
         let value = StoredProduct {
@@ -664,7 +664,7 @@ impl World {
                 }
                 let update = decode(&RecordInput::of(record), UnixMillis(START + 1_000)).expect("a good record").update;
                 match expected.get_mut(&update.asin) {
-                    Some(product) => drop(product.merge(update)),
+                    Some(product) => drop(product.merge(&update)),
                     None => drop(expected.insert(update.asin, update)),
                 }
             }

@@ -101,7 +101,7 @@ async fn what_somebody_else_wrote_is_merged_and_not_overwritten() {
     let mut theirs = read.value.clone();
     theirs
         .product
-        .merge(merged(std::slice::from_ref(&newer)).remove(&A.parse().expect("an ASIN")).expect("decoded"));
+        .merge(&merged(std::slice::from_ref(&newer)).remove(&A.parse().expect("an ASIN")).expect("decoded"));
     theirs.revision += 1;
     let outcome = world
         .catalog

@@ -325,7 +325,7 @@ pub(crate) fn merged(records: &[Record]) -> BTreeMap<Asin, Product> {
         let decoded = enricher::decode::decode(&enricher::decode::Input::of(record), UnixMillis::now()).expect("a valid record");
         match products.get_mut(&decoded.update.asin) {
             Some(held) => {
-                held.merge(decoded.update);
+                held.merge(&decoded.update);
             }
             None => {
                 products.insert(decoded.update.asin, decoded.update);

@@ -8,6 +8,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,12 +40,32 @@ pub struct ObservedAt {
 }
 
 /// A last-writer-wins register.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Register<T> {
     /// When the facts were true.
     pub observed_at: ObservedAt,
-    /// The facts, replaced as a whole.
-    pub facts: T,
+    /// The facts, replaced as a whole and never changed: the held product, its write and its publication share them.
+    pub facts: Arc<T>,
+}
+
+impl<T> Clone for Register<T> {
+    fn clone(&self) -> Self {
+        Register {
+            observed_at: self.observed_at,
+            facts: Arc::clone(&self.facts),
+        }
+    }
+}
+
+impl<T> Register<T> {
+    /// Facts that were true at a time.
+    #[must_use]
+    pub fn new(observed_at: ObservedAt, facts: impl Into<Arc<T>>) -> Self {
+        Register {
+            observed_at,
+            facts: facts.into(),
+        }
+    }
 }
 
 /// One marketplace as one source knows it. `None` = never told.
@@ -72,7 +93,7 @@ pub struct Product {
     /// Its id.
     pub asin: Asin,
     /// What each source says of each marketplace.
-    pub markets: BTreeMap<Marketplace, BTreeMap<Source, MarketState>>,
+    pub markets: BTreeMap<Marketplace, BTreeMap<Source, Arc<MarketState>>>,
     /// The least `fetched_at` of all records, stale ones included.
     pub first_seen: UnixMillis,
     /// The greatest `fetched_at` merged.
@@ -129,18 +150,18 @@ impl ShownPrice {
     }
 }
 
-fn join<T: Serialize + PartialEq>(held: &mut Option<Register<T>>, update: Option<Register<T>>) -> bool {
+fn join<T: Serialize + PartialEq>(held: &mut Option<Register<T>>, update: Option<&Register<T>>) -> bool {
     let Some(update) = update else { return false };
     let wins = match held {
         None => true,
         Some(held) => match update.observed_at.cmp(&held.observed_at) {
             Ordering::Greater => true,
             Ordering::Less => false,
-            Ordering::Equal => update.facts != held.facts && canonical_bytes(&update.facts) > canonical_bytes(&held.facts),
+            Ordering::Equal => update.facts != held.facts && canonical_bytes(&*update.facts) > canonical_bytes(&*held.facts),
         },
     };
     if wins {
-        *held = Some(update);
+        *held = Some(update.clone());
     }
     wins
 }
@@ -174,19 +195,19 @@ impl MarketState {
         prices || self.buy_box.as_ref().is_some_and(|register| register.facts.landed.is_some())
     }
 
-    fn merge(&mut self, update: MarketState) -> bool {
+    fn merge(&mut self, update: &MarketState) -> bool {
         let newer = update.latest > self.latest;
         if newer {
             self.latest = update.latest;
         }
         let changed = [
             newer,
-            join(&mut self.prices, update.prices),
-            join(&mut self.buy_box, update.buy_box),
-            join(&mut self.statistics, update.statistics),
-            join(&mut self.buy_box_statistics, update.buy_box_statistics),
-            join(&mut self.offers, update.offers),
-            join(&mut self.attributes, update.attributes),
+            join(&mut self.prices, update.prices.as_ref()),
+            join(&mut self.buy_box, update.buy_box.as_ref()),
+            join(&mut self.statistics, update.statistics.as_ref()),
+            join(&mut self.buy_box_statistics, update.buy_box_statistics.as_ref()),
+            join(&mut self.offers, update.offers.as_ref()),
+            join(&mut self.attributes, update.attributes.as_ref()),
         ];
         changed.contains(&true)
     }
@@ -234,7 +255,7 @@ impl MarketState {
     #[must_use]
     pub fn statistics_of(&self, kind: PriceKind) -> Option<&SeriesStatistics> {
         match kind {
-            PriceKind::BuyBox => self.buy_box_statistics.as_ref().map(|register| &register.facts),
+            PriceKind::BuyBox => self.buy_box_statistics.as_ref().map(|register| &*register.facts),
             PriceKind::New => self.statistics.as_ref().map(|register| &register.facts.new),
             PriceKind::Amazon => self.statistics.as_ref().map(|register| &register.facts.amazon),
         }
@@ -266,7 +287,7 @@ impl Product {
     pub fn from_record(asin: Asin, marketplace: Marketplace, source: Source, state: MarketState) -> Self {
         let fetched_at = state.latest.fetched_at;
         let last_priced_at = state.carries_price().then_some(fetched_at);
-        let markets = BTreeMap::from([(marketplace, BTreeMap::from([(source, state)]))]);
+        let markets = BTreeMap::from([(marketplace, BTreeMap::from([(source, Arc::new(state))]))]);
         Product {
             asin,
             markets,
@@ -280,16 +301,23 @@ impl Product {
     ///
     /// # Panics
     /// If the ASINs differ, which is a mistake of the caller.
-    pub fn merge(&mut self, update: Product) -> bool {
+    pub fn merge(&mut self, update: &Product) -> bool {
         assert_eq!(self.asin, update.asin, "only updates of the same ASIN are merged");
         let mut changed = false;
-        for (marketplace, sources) in update.markets {
+        for (&marketplace, sources) in &update.markets {
             let held = self.markets.entry(marketplace).or_default();
-            for (source, state) in sources {
+            for (&source, state) in sources {
                 match held.get_mut(&source) {
-                    Some(held) => changed |= held.merge(state),
+                    Some(held) => {
+                        // Shared with others; copied only where something changes.
+                        let mut merged = MarketState::clone(held);
+                        if merged.merge(state) {
+                            *held = Arc::new(merged);
+                            changed = true;
+                        }
+                    }
                     None => {
-                        held.insert(source, state);
+                        held.insert(source, Arc::clone(state));
                         changed = true;
                     }
                 }
@@ -306,7 +334,7 @@ impl Product {
     pub fn effect_on(&self, held: Option<&Product>) -> Effect {
         let Some(held) = held else { return Effect::Changed };
         let mut merged = held.clone();
-        if merged.merge(self.clone()) {
+        if merged.merge(self) {
             Effect::Changed
         } else if self.is_at_frontier_of(held) {
             Effect::Unchanged
@@ -334,7 +362,7 @@ impl Product {
     fn states(&self) -> impl Iterator<Item = (Marketplace, Source, &MarketState)> {
         self.markets
             .iter()
-            .flat_map(|(&marketplace, sources)| sources.iter().map(move |(&source, state)| (marketplace, source, state)))
+            .flat_map(|(&marketplace, sources)| sources.iter().map(move |(&source, state)| (marketplace, source, &**state)))
     }
 
     /// The state shown for a marketplace: Keepa's while it is fresher than [`Staleness::leg_millis`], else the freshest.
@@ -352,7 +380,7 @@ impl Product {
             .iter()
             .rev()
             .max_by_key(|(source, state)| instant(**source, state))
-            .map(|(source, state)| (*source, state))
+            .map(|(source, state)| (*source, &**state))
     }
 
     /// The landed price shown for a marketplace.
@@ -456,9 +484,9 @@ mod tests {
         ) -> Product {
             let latest = at(last_update, fetched_at);
             let mut state = MarketState::observed(latest);
-            state.prices = new.map(|new| Register { observed_at: latest, facts: PriceFacts { new, ..Default::default() } });
-            state.buy_box = landed.map(|landed| Register { observed_at: latest, facts: BuyBoxFacts { landed, ..Default::default() } });
-            state.attributes = title.map(|title| Register { observed_at: latest, facts: AttributeFacts { title: Some(title), ..Default::default() } });
+            state.prices = new.map(|new| Register::new(latest, PriceFacts { new, ..Default::default() }));
+            state.buy_box = landed.map(|landed| Register::new(latest, BuyBoxFacts { landed, ..Default::default() }));
+            state.attributes = title.map(|title| Register::new(latest, AttributeFacts { title: Some(title), ..Default::default() }));
             Product::from_record(asin(), marketplace, source, state)
         }
     }
@@ -468,7 +496,7 @@ mod tests {
     }
 
     fn merged(mut left: Product, right: Product) -> Product {
-        left.merge(right);
+        left.merge(&right);
         left
     }
 
@@ -487,14 +515,14 @@ mod tests {
         fn merge_is_idempotent(product in any_product(), update in any_product()) {
             let mut once = merged(product, update.clone());
             let twice = once.clone();
-            prop_assert!(!once.merge(update));
+            prop_assert!(!once.merge(&update));
             prop_assert_eq!(once, twice);
         }
 
         #[test]
         fn merge_says_whether_something_changed(product in any_product(), update in any_product()) {
             let mut after = product.clone();
-            let changed = after.merge(update);
+            let changed = after.merge(&update);
             prop_assert_eq!(changed, after != product);
         }
 
@@ -510,18 +538,15 @@ mod tests {
     fn state(last_update: i32, new: Option<i64>, buy_box: Option<Option<i64>>) -> MarketState {
         let latest = at(last_update, 1_400_000_000_000 + i64::from(last_update));
         let mut state = MarketState::observed(latest);
-        state.prices = Some(Register {
-            observed_at: latest,
-            facts: PriceFacts {
+        state.prices = Some(Register::new(
+            latest,
+            PriceFacts {
                 new,
                 amazon: Some(9900),
                 ..Default::default()
             },
-        });
-        state.buy_box = buy_box.map(|landed| Register {
-            observed_at: latest,
-            facts: BuyBoxFacts { landed, ..Default::default() },
-        });
+        ));
+        state.buy_box = buy_box.map(|landed| Register::new(latest, BuyBoxFacts { landed, ..Default::default() }));
         state
     }
 
@@ -575,15 +600,15 @@ mod tests {
             last_update: feed_at,
             fetched_at: feed_at.to_unix(),
         });
-        feed.prices = Some(Register {
-            observed_at: feed.latest,
-            facts: PriceFacts {
+        feed.prices = Some(Register::new(
+            feed.latest,
+            PriceFacts {
                 new: Some(1),
                 ..Default::default()
             },
-        });
+        ));
         let mut product = Product::from_record(asin(), Marketplace::DE, Source::Keepa, state(0, Some(5000), None));
-        product.merge(Product::from_record(asin(), Marketplace::DE, Source::Feed, feed));
+        product.merge(&Product::from_record(asin(), Marketplace::DE, Source::Feed, feed));
         let price_at = |minutes| {
             product
                 .shown_price(Marketplace::DE, KeepaMinutes(minutes).to_unix(), Staleness::default())

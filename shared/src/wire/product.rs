@@ -1,6 +1,7 @@
 //! The product document: index `products`, topic `enriched.products`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +73,7 @@ pub struct MarketDocument {
 #[allow(missing_docs)]
 pub struct RegisterDocument<T> {
     pub observed_at: ObservedAt,
-    pub facts: T,
+    pub facts: Arc<T>,
 }
 
 impl<T> From<Register<T>> for RegisterDocument<T> {
@@ -86,15 +87,13 @@ impl<T> From<Register<T>> for RegisterDocument<T> {
 
 impl<T> From<RegisterDocument<T>> for Register<T> {
     fn from(document: RegisterDocument<T>) -> Self {
-        Register {
-            observed_at: document.observed_at,
-            facts: document.facts,
-        }
+        Register::new(document.observed_at, document.facts)
     }
 }
 
-impl From<MarketState> for MarketDocument {
-    fn from(state: MarketState) -> Self {
+impl From<Arc<MarketState>> for MarketDocument {
+    fn from(state: Arc<MarketState>) -> Self {
+        let state = Arc::unwrap_or_clone(state);
         MarketDocument {
             latest: state.latest,
             prices: state.prices.map(Into::into),
@@ -107,9 +106,9 @@ impl From<MarketState> for MarketDocument {
     }
 }
 
-impl From<MarketDocument> for MarketState {
+impl From<MarketDocument> for Arc<MarketState> {
     fn from(document: MarketDocument) -> Self {
-        MarketState {
+        Arc::new(MarketState {
             latest: document.latest,
             prices: document.prices.map(Into::into),
             buy_box: document.buy_box.map(Into::into),
@@ -117,7 +116,7 @@ impl From<MarketDocument> for MarketState {
             buy_box_statistics: document.buy_box_statistics.map(Into::into),
             offers: document.offers.map(Into::into),
             attributes: document.attributes.map(Into::into),
-        }
+        })
     }
 }
 
@@ -192,7 +191,7 @@ mod tests {
     }
 
     fn register<T: std::fmt::Debug + 'static>(facts: impl Strategy<Value = T> + 'static) -> BoxedStrategy<Option<Register<T>>> {
-        prop::option::of((observed_at(), facts).prop_map(|(observed_at, facts)| Register { observed_at, facts })).boxed()
+        prop::option::of((observed_at(), facts).prop_map(|(observed_at, facts)| Register::new(observed_at, facts))).boxed()
     }
 
     fn prices() -> impl Strategy<Value = PriceFacts> {
@@ -297,7 +296,7 @@ mod tests {
 
     fn stored_product() -> impl Strategy<Value = StoredProduct> {
         let source = prop::sample::select(vec![Source::Keepa, Source::Feed, Source::Observation]);
-        let sources = prop::collection::btree_map(source, market_state(), 0..3);
+        let sources = prop::collection::btree_map(source, market_state().prop_map(Arc::new), 0..3);
         let markets = prop::collection::btree_map(marketplace(), sources, 0..3);
         let shown_prices = prop::collection::btree_map(marketplace(), any::<i64>(), 0..4);
         let times = any::<(i64, i64, Option<i64>, i64)>();

@@ -15,6 +15,7 @@ use shared::adapters::elastic::{ElasticCatalog, ElasticConfig};
 use shared::adapters::kafka::{EventLog, Message, Topic};
 use shared::config::Environment;
 use shared::ports::EventLogSettings;
+use tokio::sync::OnceCell;
 
 use super::accounts::{Books, assert_balanced};
 use super::ledger::Ledger;
@@ -48,6 +49,8 @@ pub struct Bench {
     started: AtomicUsize,
     /// The topics.
     pub log: EventLog,
+    /// Once they are there.
+    topics_exist: OnceCell<()>,
     /// Where they end and groups stand.
     pub positions: Positions,
     /// The indices.
@@ -120,6 +123,7 @@ impl Bench {
             started: AtomicUsize::new(0),
             positions: Positions::new(&servers.brokers, log.clone()),
             log,
+            topics_exist: OnceCell::new(),
             catalog: catalog.expect("a client"),
             prefix,
             servers,
@@ -174,6 +178,12 @@ impl Bench {
             address: api.api().await,
             api,
         }
+    }
+
+    /// Creates the topics where no service has done so.
+    pub async fn ensure_topics(&self) {
+        let ensure = async || self.log.ensure_topics().await.expect("topics");
+        self.topics_exist.get_or_init(ensure).await;
     }
 
     /// Waits until everything shown equals the independent computation.

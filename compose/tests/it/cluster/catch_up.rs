@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::accounts::Accounts;
 use super::bench::{Bench, on_real_servers};
 use super::load::{Update, asin};
-use super::memory::MOST_AT_WORK_KIB;
+use super::memory::MOST_KIB;
 use super::servers::whole_number;
 
 /// A bare loop folds nothing, reads nothing before it writes, publishes nothing and answers to nobody.
@@ -169,7 +169,7 @@ async fn t52_catching_up_is_no_slower_than_the_machine_allows() {
         eprintln!("{records} records: {caught_up}; a bare loop: {bare:.0} per second; ratio {ratio:.2}");
         assert!(ratio >= LEAST_OF_BARE || !is_measured(), "{ratio:.2} of a bare loop's rate");
         assert!(caught_up.fresh_p99.is_finite(), "freshness is told");
-        assert!(caught_up.peak_kib < MOST_AT_WORK_KIB, "{caught_up}");
+        assert!(caught_up.peak_kib < MOST_KIB, "{caught_up}");
         for article in [0, 1, records / PER_ARTICLE - 1] {
             let newest = records - records / PER_ARTICLE + article;
             let held = bench

@@ -151,7 +151,7 @@ proptest! {
         }
         // What was accepted comes back from the catalog, and is nothing new when it comes again.
         let mut held = decoded.update.clone();
-        held.merge(decoded.update.clone());
+        held.merge(&decoded.update);
         prop_assert_eq!(&held, &decoded.update);
         let listing = Listing::of(&decoded.update, &[], *now, Staleness::default());
         let stored = StoredProduct { listing, product: decoded.update, revision: 1 };

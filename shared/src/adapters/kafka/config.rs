@@ -79,8 +79,12 @@ impl std::fmt::Debug for EventLogConfig {
 /// Extra settings that only members of a group know; other clients would warn of them.
 const OF_MEMBERS: [&str; 3] = ["session.timeout.ms", "heartbeat.interval.ms", "max.poll.interval.ms"];
 
-/// The largest record there is fits into one fetch.
-const FETCH_BYTES: usize = Topic::RawUpdatesDlq.max_message_bytes() + 1024 * 1024;
+/// What a fetch brings of one partition, compressed: a few megabytes of records where they shrink as Keepa's do. They are
+/// unpacked at once and stay until the last of them is taken over, outside of what `queued.max.messages.kbytes` bounds.
+/// A broker sends a first batch that is larger all the same (KIP-74).
+const FETCH_BYTES: usize = 512 * 1024;
+/// What an answer may have: the largest record there is, several times over.
+const ANSWER_BYTES: usize = 16 * Topic::RawUpdatesDlq.max_message_bytes();
 
 impl EventLogConfig {
     /// The name of a topic in the broker.
@@ -189,7 +193,7 @@ impl EventLogConfig {
             .set("queued.max.messages.kbytes", "16384")
             .set("fetch.message.max.bytes", FETCH_BYTES.to_string())
             .set("fetch.max.bytes", (2 * FETCH_BYTES).to_string())
-            .set("receive.message.max.bytes", (16 * FETCH_BYTES).to_string());
+            .set("receive.message.max.bytes", ANSWER_BYTES.to_string());
         if self.embedded {
             // Records are answered with at once; this only bounds how long a change of partitions waits for a quiet fetch.
             config.set("fetch.wait.max.ms", "250");

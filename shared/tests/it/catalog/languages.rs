@@ -22,15 +22,15 @@ fn called(number: usize, titles: &[(Marketplace, &str)]) -> StoredProduct {
     let mut stored = some(1, number + 1).remove(number);
     let state = stored.product.markets.remove(&Marketplace::DE).unwrap().remove(&Source::Keepa).unwrap();
     for (marketplace, title) in titles {
-        let mut state = state.clone();
-        state.attributes = Some(Register {
-            observed_at: state.latest,
-            facts: AttributeFacts {
+        let mut state = (*state).clone();
+        state.attributes = Some(Register::new(
+            state.latest,
+            AttributeFacts {
                 title: Some((*title).to_owned()),
                 ..AttributeFacts::default()
             },
-        });
-        stored.product.markets.insert(*marketplace, BTreeMap::from([(Source::Keepa, state)]));
+        ));
+        stored.product.markets.insert(*marketplace, BTreeMap::from([(Source::Keepa, state.into())]));
     }
     stored.listing.title = Some(titles[0].1.to_owned());
     (stored.listing.brand, stored.listing.category) = (None, None);

@@ -57,16 +57,16 @@ pub(crate) fn product(random: &mut SmallRng, number: usize) -> StoredProduct {
         fetched_at: first_seen,
     };
     let mut state = MarketState::observed(observed_at);
-    state.prices = Some(Register {
+    state.prices = Some(Register::new(
         observed_at,
-        facts: PriceFacts {
+        PriceFacts {
             new: Some(random.random_range(1..1_000_000)),
             ..PriceFacts::default()
         },
-    });
-    state.attributes = Some(Register {
+    ));
+    state.attributes = Some(Register::new(
         observed_at,
-        facts: AttributeFacts {
+        AttributeFacts {
             title: title.clone(),
             categories: category
                 .iter()
@@ -78,7 +78,7 @@ pub(crate) fn product(random: &mut SmallRng, number: usize) -> StoredProduct {
             referral_fee_percentage: Some(Decimal::new(1501, 2)),
             ..AttributeFacts::default()
         },
-    });
+    ));
     let mut prices = BTreeMap::new();
     for marketplace in MARKETS {
         if random.random_bool(0.5) {
@@ -88,7 +88,7 @@ pub(crate) fn product(random: &mut SmallRng, number: usize) -> StoredProduct {
     StoredProduct {
         product: Product {
             asin: asin(number),
-            markets: BTreeMap::from([(Marketplace::DE, BTreeMap::from([(Source::Keepa, state)]))]),
+            markets: BTreeMap::from([(Marketplace::DE, BTreeMap::from([(Source::Keepa, state.into())]))]),
             first_seen,
             last_updated: at(random.random_range(0..20)),
             last_priced_at: random.random_bool(0.8).then(|| at(random.random_range(0..20))),

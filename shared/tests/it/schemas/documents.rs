@@ -236,10 +236,7 @@ fn observed() -> ObservedAt {
 }
 
 fn register<T>(facts: T) -> Option<Register<T>> {
-    Some(Register {
-        observed_at: observed(),
-        facts,
-    })
+    Some(Register::new(observed(), facts))
 }
 
 fn series() -> SeriesStatistics {
@@ -343,7 +340,7 @@ fn stored(product: Product, listing: Listing) -> Value {
 
 fn products() -> Vec<Value> {
     let mut full = Product::from_record(asin(), Marketplace::DE, Source::Keepa, full_state());
-    full.merge(Product::from_record(asin(), Marketplace::UK, Source::Feed, MarketState::observed(observed())));
+    full.merge(&Product::from_record(asin(), Marketplace::UK, Source::Feed, MarketState::observed(observed())));
     let listing = Listing {
         title: Some("Brightwell desk lamp".into()),
         brand: Some("Brightwell".into()),

@@ -1,0 +1,247 @@
+//! One partition of the machine: from a record that is taken in to an offset that is let go.
+//!
+//! A record is *open* from being taken in to being settled. Its update waits in the lane of its ASIN until a call takes
+//! it. A call reads what the cache lacks, merges, writes what changed, publishes what was written or met again, and only
+//! then are its records settled ([`calls`]). A refused record is settled once its dead letter is kept ([`letters`]).
+
+mod calls;
+mod letters;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::adapters::kafka::{Record, RecordOffset};
+use shared::domain::Asin;
+
+use self::calls::Call;
+use self::letters::Sending;
+use super::lane::Lane;
+use super::refusals::Refusals;
+use super::tracker::Tracker;
+use super::{CallId, Common, Output, Settings, Trouble};
+use crate::cache::{MergeCache, product_bytes};
+use crate::decode::{Input, Refusal, decode};
+use crate::fold::Update;
+
+/// One partition of this member.
+#[derive(Debug)]
+pub(super) struct Partition {
+    number: i32,
+    epoch: u64,
+    /// It will be taken back: nothing more is begun.
+    closed: bool,
+    paused: bool,
+    open: Tracker,
+    lanes: HashMap<Asin, Lane>,
+    /// Lanes that have something to do and are not busy, in the order in which they became so.
+    ready: VecDeque<Asin>,
+    /// Since when there have been any.
+    ready_since: Duration,
+    /// Lanes whose writes were put off, by when they are ready again.
+    delayed: BTreeSet<(Duration, Asin)>,
+    cache: MergeCache,
+    calls: BTreeMap<u64, Call>,
+    refusals: Refusals,
+    /// Refused records that wait for their turn.
+    letters: VecDeque<(RecordOffset, Refusal)>,
+    /// Dead letters that the broker has not confirmed.
+    sending: Option<Sending>,
+    log_in_trouble: bool,
+    said_halted: Option<String>,
+}
+
+impl Partition {
+    pub(super) fn new(number: i32, epoch: u64, settings: &Settings) -> Self {
+        Partition {
+            number,
+            epoch,
+            closed: false,
+            paused: false,
+            open: Tracker::default(),
+            lanes: HashMap::new(),
+            ready: VecDeque::new(),
+            ready_since: Duration::ZERO,
+            delayed: BTreeSet::new(),
+            cache: MergeCache::new(settings.cache_bytes),
+            calls: BTreeMap::new(),
+            refusals: Refusals::new(settings.dead_letter_percent, settings.dead_letter_pause),
+            letters: VecDeque::new(),
+            sending: None,
+            log_in_trouble: false,
+            said_halted: None,
+        }
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(super) fn tracker(&self) -> &Tracker {
+        &self.open
+    }
+
+    pub(super) fn resize_cache(&mut self, bytes: usize) {
+        self.cache.resize(bytes);
+    }
+
+    /// Decodes a record; its update waits in its lane.
+    pub(super) fn take_in(&mut self, record: Record, common: &mut Common) {
+        if self.closed {
+            return;
+        }
+        let decoded = decode(&Input::of(&record), common.now.wall);
+        let bytes = record.size() + decoded.as_ref().map_or(0, |decoded| product_bytes(&decoded.update));
+        let offset = record.offset;
+        if !self.open.begin(Arc::new(record), bytes) {
+            return;
+        }
+        common.tally.consumed += 1;
+        match decoded {
+            Ok(decoded) => {
+                common.tally.ignored_fields += u64::from(decoded.ignored_fields);
+                let asin = decoded.update.asin;
+                self.lane(asin).add(Update {
+                    offset,
+                    product: decoded.update,
+                });
+                self.make_ready(asin, common);
+            }
+            Err(refusal) => self.refuse(offset, refusal, common),
+        }
+        self.pause_or_resume(common);
+    }
+
+    fn lane(&mut self, asin: Asin) -> &mut Lane {
+        self.lanes.entry(asin).or_default()
+    }
+
+    /// Queues a lane, unless it is busy, put off, queued already, or has nothing to do.
+    fn make_ready(&mut self, asin: Asin, common: &Common) {
+        let Some(lane) = self.lanes.get_mut(&asin) else { return };
+        if lane.busy || lane.queued {
+            return;
+        }
+        if lane.is_empty() || self.closed {
+            self.lanes.remove(&asin);
+            return;
+        }
+        lane.queued = true;
+        if self.ready.is_empty() {
+            self.ready_since = common.now.elapsed;
+        }
+        self.ready.push_back(asin);
+    }
+
+    fn call(&self, number: u64) -> CallId {
+        CallId {
+            partition: self.number,
+            epoch: self.epoch,
+            number,
+        }
+    }
+
+    fn let_go(&mut self, offset: RecordOffset, common: &mut Common) {
+        if let Some(next) = self.open.settle(offset) {
+            common.put(Output::StoreOffset { partition: self.number, next });
+        }
+    }
+
+    pub(super) fn take_tick(&mut self, common: &mut Common) {
+        if self.closed {
+            return;
+        }
+        let now = common.now.elapsed;
+        while let Some(&(at, asin)) = self.delayed.first()
+            && at <= now
+        {
+            self.delayed.remove(&(at, asin));
+            self.lane(asin).queued = false;
+            self.make_ready(asin, common);
+        }
+        while let Some(offset) = self.refusals.next_to_try(now) {
+            self.try_again(offset, common);
+        }
+        self.publish_again(common);
+        self.send_letters_again(common);
+    }
+
+    pub(super) fn wake_at(&self, common: &Common) -> Option<Duration> {
+        if self.closed {
+            return None;
+        }
+        let begins = (!self.ready.is_empty())
+            .then(|| Some(common.may_call_at()?.max(self.ready_since + common.settings.linger)))
+            .flatten();
+        let delayed = self.delayed.first().map(|&(at, _)| at);
+        let publishing = self.calls.values().filter_map(|call| match call {
+            Call::Publishing { again_at, .. } => *again_at,
+            Call::Reading { .. } | Call::Writing { .. } => None,
+        });
+        let letters = self.sending.as_ref().and_then(|sending| sending.again_at);
+        let single = [begins, delayed, self.refusals.wake_at(), letters].into_iter().flatten();
+        single.chain(publishing).min()
+    }
+
+    fn pause_or_resume(&mut self, common: &mut Common) {
+        let settings = &common.settings;
+        let share = settings.member_bytes / common.owned.max(1);
+        let (bytes, records) = if self.paused {
+            (settings.low_water_bytes.min(share / 4), settings.window_records / 2)
+        } else {
+            (settings.high_water_bytes.min(share), settings.window_records)
+        };
+        let full = self.open.bytes() > bytes || self.open.window() > records;
+        if full != self.paused {
+            self.paused = full;
+            let partition = self.number;
+            common.put(if full { Output::Pause { partition } } else { Output::Resume { partition } });
+        }
+    }
+
+    /// Begins nothing more: what waits is left to the next owner, what was begun may end once.
+    pub(super) fn close(&mut self, common: &mut Common) {
+        self.closed = true;
+        self.ready.clear();
+        self.delayed.clear();
+        self.lanes.clear();
+        self.refusals.close();
+        self.letters.clear();
+        self.sending.take_if(|sending| sending.again_at.is_some());
+        self.calls.retain(|_, call| !matches!(call, Call::Publishing { again_at: Some(_), .. }));
+        self.say_halted(common);
+    }
+
+    /// Whether nothing is to come that could still settle a record.
+    pub(super) fn is_drained(&self) -> bool {
+        self.sending.is_none() && self.calls.values().all(|call| matches!(call, Call::Reading { .. }))
+    }
+
+    /// The partition is not ours any more.
+    pub(super) fn end(mut self, common: &mut Common) {
+        common.tally.given_up += u64::try_from(self.open.unsettled()).unwrap_or(u64::MAX);
+        self.close(common);
+        self.say_of_log(None, common);
+        if self.said_halted.take().is_some() {
+            common.put(Output::Trouble(Trouble::Halted(self.number), None));
+        }
+        if self.paused {
+            common.put(Output::Resume { partition: self.number });
+        }
+    }
+
+    fn say_of_log(&mut self, reason: Option<String>, common: &mut Common) {
+        if reason.is_some() || self.log_in_trouble {
+            self.log_in_trouble = reason.is_some();
+            common.put(Output::Trouble(Trouble::EventLog(self.number), reason));
+        }
+    }
+
+    fn say_halted(&mut self, common: &mut Common) {
+        let halted = self.refusals.halted();
+        if halted.is_some() != self.said_halted.is_some() {
+            self.said_halted.clone_from(&halted);
+            common.put(Output::Trouble(Trouble::Halted(self.number), halted));
+        }
+    }
+}

@@ -148,6 +148,22 @@ enum Fault {
     Short,
 }
 
+impl Fault {
+    /// Whether the message in this place is said to be in the log.
+    fn confirms(self, position: usize) -> bool {
+        match self {
+            Fault::None | Fault::Short => true,
+            Fault::InPart => position.is_multiple_of(2),
+            Fault::Fails | Fault::FailsAfterwards => false,
+        }
+    }
+
+    /// Whether it is there.
+    fn happens(self, position: usize) -> bool {
+        self.confirms(position) || self == Fault::FailsAfterwards
+    }
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     let fault = prop_oneof![
         6 => Just(Fault::None), 1 => Just(Fault::Fails), 1 => Just(Fault::FailsAfterwards), 1 => Just(Fault::InPart), 1 => Just(Fault::Short),
@@ -444,17 +460,12 @@ impl World {
                 Some(Input::WriteResult { call, result })
             }
             Output::Publish { call, products, which } => {
-                let confirmed = |position: usize| match fault {
-                    Fault::None | Fault::Short => true,
-                    Fault::InPart => position.is_multiple_of(2),
-                    Fault::Fails | Fault::FailsAfterwards => false,
-                };
                 let mut rest = Vec::new();
                 for (position, &index) in which.iter().enumerate() {
-                    if fault != Fault::Fails && (confirmed(position) || fault == Fault::FailsAfterwards) {
+                    if fault.happens(position) {
                         self.publish(&products[index].product);
                     }
-                    if !confirmed(position) {
+                    if !fault.confirms(position) {
                         rest.push(index);
                     }
                 }
@@ -462,18 +473,13 @@ impl World {
                 Some(Input::PublishResult { call, result })
             }
             Output::DeadLetter { call, letters, which } => {
-                let confirmed = |position: usize| match fault {
-                    Fault::None | Fault::Short => true,
-                    Fault::InPart => position.is_multiple_of(2),
-                    Fault::Fails | Fault::FailsAfterwards => false,
-                };
                 let mut rest = Vec::new();
                 for (position, &index) in which.iter().enumerate() {
                     let record = &letters[index].record;
-                    if confirmed(position) || fault == Fault::FailsAfterwards {
+                    if fault.happens(position) {
                         self.log(record.partition).letters.insert(record.offset.0);
                     }
-                    if !confirmed(position) {
+                    if !fault.confirms(position) {
                         rest.push(index);
                     }
                 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::bench::{Bench, Cluster, DONE_WITHIN, assert_no_violations, on_real_servers};
+use super::bench::{BAD_RECORDS, Bench, Cluster, DONE_WITHIN, assert_no_violations, on_real_servers};
 use super::services::Service;
 
 /// The gauge of what is in flight is set once in a while, so the books balance a little later than the work is done.
@@ -65,33 +65,18 @@ impl Accounts {
         sum
     }
 
-    /// Whether each record read is in one of the other columns, and in one only if the books are to be exact.
-    pub fn balance(&self, books: Books) -> bool {
-        let settled = self.settled.values().sum::<u64>();
-        let accounted = settled + self.left + self.in_flight;
-        match books {
-            Books::Exact => accounted == self.consumed,
-            Books::LostBatchesTwice => accounted >= self.consumed && settled <= self.consumed,
-        }
+    /// Whether each record read is in one of the other columns, and in one only.
+    pub fn balance(&self) -> bool {
+        self.settled.values().sum::<u64>() + self.left + self.in_flight == self.consumed
     }
 }
 
-/// How exact the books have to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Books {
-    /// Each record is in one column.
-    Exact,
-    /// A batch that was being written when its partition was lost unnoticed is left to the next owner, and may be counted
-    /// as settled as well. No record is in no column.
-    LostBatchesTwice,
-}
-
 /// Waits until the books of each process balance with nothing in its hands. For moments in which nothing more comes.
-pub async fn assert_balanced(enrichers: &[Service], books: Books) {
+pub async fn assert_balanced(enrichers: &[Service]) {
     for enricher in enrichers {
         let mut accounts = Accounts::of(enricher).await;
         let balancing = async {
-            while !accounts.balance(books) || accounts.in_flight > 0 {
+            while !accounts.balance() || accounts.in_flight > 0 {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 accounts = Accounts::of(enricher).await;
             }
@@ -125,15 +110,25 @@ async fn t51_every_record_that_was_read_is_settled_left_or_in_flight() {
         } = cluster;
         producer.terminate().await;
         bench.is_done(DONE_WITHIN).await;
-        assert_balanced(&enrichers, Books::Exact).await;
+        assert_balanced(&enrichers).await;
         let all = Accounts::of_all(&enrichers).await;
         let ledger = bench.ledger(&recorder).await;
         assert_no_violations(&ledger.check_at_rest());
         let acknowledged = u64::try_from(ledger.acknowledged.len()).expect("few");
-        // All members that ever were are still there: what one left, another read.
-        assert_eq!(all.consumed - all.left, acknowledged, "{all:?}");
-        assert_eq!(all.settled.get("dlq"), Some(&10), "{all:?}");
-        assert!(all.settled.get("written").is_some_and(|&written| written > 0), "{all:?}");
+        // All members that ever were are still there: what one left, another read. What was settled behind a record that was
+        // left is read again too, and changes nothing.
+        let settled = all.consumed - all.left;
+        assert!(settled >= acknowledged, "{all:?} of {acknowledged} records");
+        assert!(
+            settled == acknowledged || all.left > 0,
+            "nothing was left, and yet records were settled twice: {all:?}"
+        );
+        let count = |outcome: &str| all.settled.get(outcome).copied().unwrap_or_default();
+        assert!(
+            (1..=acknowledged - BAD_RECORDS).contains(&count("written")),
+            "{all:?} of {acknowledged} records"
+        );
+        assert!(count("dlq") >= BAD_RECORDS, "{all:?}");
         eprintln!("{all:?} of {acknowledged} records");
         for service in [detector, api, scheduler].into_iter().chain(enrichers) {
             service.terminate().await;
@@ -152,7 +147,7 @@ skipped_revoked_total{group="enricher"} 3
 records_settled_total{outcome="dlq"} 1
 records_settled_total{outcome="written"} 6
 "#;
-    let mut accounts = Accounts::read(text);
+    let accounts = Accounts::read(text);
     let settled = BTreeMap::from([("dlq".to_owned(), 1), ("written".to_owned(), 6)]);
     let expected = Accounts {
         consumed: 12,
@@ -161,9 +156,8 @@ records_settled_total{outcome="written"} 6
         in_flight: 2,
     };
     assert_eq!(accounts, expected);
-    assert!(accounts.balance(Books::Exact) && accounts.balance(Books::LostBatchesTwice));
-    accounts.left += 1;
-    assert!(!accounts.balance(Books::Exact) && accounts.balance(Books::LostBatchesTwice));
-    accounts.left -= 2;
-    assert!(!accounts.balance(Books::Exact) && !accounts.balance(Books::LostBatchesTwice));
+    assert!(accounts.balance());
+    for left in [2, 4] {
+        assert!(!Accounts { left, ..accounts.clone() }.balance());
+    }
 }

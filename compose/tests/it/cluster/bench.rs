@@ -17,7 +17,7 @@ use shared::config::Environment;
 use shared::ports::EventLogSettings;
 use tokio::sync::OnceCell;
 
-use super::accounts::{Books, assert_balanced};
+use super::accounts::assert_balanced;
 use super::ledger::Ledger;
 use super::positions::Positions;
 use super::recorder::Recorder;
@@ -33,6 +33,8 @@ static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(())
 const GROUPS: [&str; 4] = ["enricher", "detector", "detector-jobs", "producer"];
 /// What an outage has piled up is worked off within this time, other tests running beside.
 const RIGHT_WITHIN: Duration = Duration::from_secs(300);
+/// What [`Bench::publish_bad_records`] publishes.
+pub const BAD_RECORDS: u64 = 10;
 /// How long the consumers may take to be done once nothing more comes.
 pub const DONE_WITHIN: Duration = Duration::from_secs(120);
 
@@ -209,8 +211,8 @@ impl Bench {
     /// Publishes records that nobody can read, too few to halt anybody.
     pub async fn publish_bad_records(&self) {
         let publisher = self.log.publisher().expect("a publisher");
-        for number in 0..10_u8 {
-            let message = Message::new(format!("B0BAD{number:05}"), Some(vec![0xff, b'{', number]));
+        for number in 0..BAD_RECORDS {
+            let message = Message::new(format!("B0BAD{number:05}"), Some([&[0xff, b'{'][..], &number.to_be_bytes()].concat()));
             publisher.publish(Topic::RawUpdates, message).await.expect("published");
         }
     }
@@ -263,11 +265,11 @@ impl Bench {
     }
 
     /// Stops the producer, waits until all is done, and checks the books. Returns them.
-    pub async fn balance(&self, cluster: Cluster, recorder: &Recorder, books: Books) -> Ledger {
+    pub async fn balance(&self, cluster: Cluster, recorder: &Recorder) -> Ledger {
         self.converges(&cluster.address).await;
         cluster.producer.terminate().await;
         self.is_done(DONE_WITHIN).await;
-        assert_balanced(&cluster.enrichers, books).await;
+        assert_balanced(&cluster.enrichers).await;
         let ledger = self.ledger(recorder).await;
         assert_no_violations(&ledger.check_at_rest());
         let (settled, dead_letters) = ledger.balance();

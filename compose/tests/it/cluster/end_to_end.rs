@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::accounts::Books;
 use super::bench::{assert_no_violations, on_real_servers};
 use crate::double::KEY;
 
@@ -28,7 +27,7 @@ async fn five_processes_with_three_enrichers_show_what_an_independent_computatio
         bench.publish_bad_records().await;
         bench.double.turn();
         bench.converges(&cluster.address).await;
-        let ledger = bench.balance(cluster, &recorder, Books::Exact).await;
+        let ledger = bench.balance(cluster, &recorder).await;
         assert_no_violations(&ledger.published_late());
     })
     .await;

@@ -6,7 +6,6 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use super::accounts::Books;
 use super::bench::{self, Bench, Cluster, assert_no_violations};
 use super::proxy::{Fault, Proxy};
 use super::recorder::Recorder;
@@ -47,11 +46,7 @@ async fn survives(bench: &Bench, mut cluster: Cluster, publications: Publication
     bench.converges(&cluster.address).await;
     eprintln!("all is right again after {:.1} s", healed.elapsed().as_secs_f32());
     cluster.assert_all_run();
-    let books = match publications {
-        Publications::InOrder => Books::Exact,
-        Publications::MayBeLate => Books::LostBatchesTwice,
-    };
-    let ledger = bench.balance(cluster, &recorder, books).await;
+    let ledger = bench.balance(cluster, &recorder).await;
     if publications == Publications::InOrder {
         assert_no_violations(&ledger.published_late());
     }

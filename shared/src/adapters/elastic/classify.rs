@@ -102,7 +102,9 @@ pub(super) fn classify_bulk(status: u16, body: &[u8], count: usize) -> Result<Bu
     let malformed = |what: String| CatalogError::Unavailable {
         reason: format!("the answer to a bulk request cannot be understood: {what}"),
     };
-    let answer: BulkAnswer = serde_json::from_slice(body).map_err(|error| malformed(format!("{error}; it begins {:?}", beginning(body))))?;
+    // What is skipped has to be text as well: bytes that were damaged on the way may be damaged elsewhere too.
+    let text = std::str::from_utf8(body).map_err(|error| malformed(format!("{error}; it begins {:?}", beginning(body))))?;
+    let answer: BulkAnswer = serde_json::from_str(text).map_err(|error| malformed(format!("{error}; it begins {:?}", beginning(body))))?;
     let items = answer.items.ok_or_else(|| malformed("it has no items".into()))?;
     if items.len() != count {
         return Err(malformed(format!("{} items stand for {count}", items.len())));

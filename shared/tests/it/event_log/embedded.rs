@@ -4,18 +4,15 @@ use std::io::BufRead as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use shared::adapters::embedded::broker::{BrokerError, EmbeddedBroker};
 use shared::adapters::kafka::{ConsumerLimits, EventLog, EventLogConfig, FollowFrom, Health, Message, PublishError, Topic};
-use tokio::sync::Notify;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::bench::{DAY, NO_LIMIT, Recorder, RunningBroker, RunningConsumer, config, metric, numbers, publish_numbers, within};
+use super::reading::followed;
 
 /// Set in the process that is to be killed.
 const CHILD_DIR: &str = "EVENT_LOG_CHILD_DIR";
@@ -47,7 +44,7 @@ async fn records_and_committed_offsets_survive_a_kill() {
         topic_prefix: CHILD_PREFIX.to_owned(),
         ..config(&broker.bootstrap, true)
     });
-    let all = read_from_the_beginning(&log, 100).await;
+    let all = followed(&log, FollowFrom::Beginning, 100).await;
     assert_eq!(all[..100], (0..100).collect::<Vec<_>>(), "what was confirmed is there");
 
     let began = Instant::now();
@@ -110,33 +107,6 @@ fn committed(bootstrap: &str, group: &str, topic: &str) -> i64 {
     let offsets = consumer.committed_offsets(partitions, Duration::from_secs(10)).expect("an answer");
     let next = |offset| if let Offset::Offset(next) = offset { next } else { 0 };
     offsets.elements().iter().map(|element| next(element.offset())).sum()
-}
-
-async fn read_from_the_beginning(log: &EventLog, at_least: usize) -> Vec<usize> {
-    let got = Arc::new((Mutex::new(Vec::new()), Notify::new()));
-    let stop = CancellationToken::new();
-    let mut follower = JoinSet::new();
-    follower.spawn(log.follow(Topic::RawUpdates, FollowFrom::Beginning, stop.clone(), {
-        let got = Arc::clone(&got);
-        move |record| {
-            got.0.lock().expect("no panic").push(record);
-            got.1.notify_one();
-        }
-    }));
-    within("records from the beginning", async {
-        while got.0.lock().expect("no panic").len() < at_least {
-            got.1.notified().await;
-        }
-    })
-    .await;
-    stop.cancel();
-    within("following to end", follower.join_next())
-        .await
-        .expect("it ran")
-        .expect("no panic")
-        .expect("it ends well");
-    let records = got.0.lock().expect("no panic");
-    numbers(&records)
 }
 
 /// Guard: nothing but patience: no client is given up because its broker is away.

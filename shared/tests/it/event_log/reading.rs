@@ -52,7 +52,8 @@ async fn following_starts_where_it_was_told_to(bench: Bench) {
         .expect("it ends well");
 }
 
-async fn followed(log: &EventLog, from: FollowFrom, count: usize) -> Vec<usize> {
+/// The numbers of so many records, or a few more.
+pub async fn followed(log: &EventLog, from: FollowFrom, count: usize) -> Vec<usize> {
     let got = Arc::new((Mutex::new(Vec::new()), Notify::new()));
     let stop = CancellationToken::new();
     let mut follower = JoinSet::new();

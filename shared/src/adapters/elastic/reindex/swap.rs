@@ -46,10 +46,15 @@ impl Closed {
             permit,
             since: Instant::now(),
         };
-        match tokio::time::timeout(longest, block(client, index)).await {
+        let mut blocking = Box::pin(block(client, index, longest));
+        match tokio::time::timeout(longest, &mut blocking).await {
             Ok(Ok(())) => Ok(closed),
             Ok(Err(error)) => Err(closed.reopen_after(client, error.into()).await),
-            Err(_elapsed) => Err(closed.reopen_after(client, ReindexError::TooSlow(longest)).await),
+            Err(_elapsed) => {
+                // It has to have arrived, well or not: it would close the index after it was opened again.
+                let _ = blocking.await;
+                Err(closed.reopen_after(client, ReindexError::TooSlow(longest)).await)
+            }
         }
     }
 
@@ -93,8 +98,11 @@ impl Closed {
     }
 }
 
-async fn block(client: &Client, index: &str) -> Result<(), CatalogError> {
-    let answer = client.call(Method::Put, &format!("/{index}/_block/write"), &[], None).await?;
+/// A master that is too busy forgets the order, and does not carry it out later.
+async fn block(client: &Client, index: &str, longest: Duration) -> Result<(), CatalogError> {
+    let patience = format!("{}ms", longest.max(Duration::from_secs(1)).as_millis());
+    let path = format!("/{index}/_block/write");
+    let answer = client.call(Method::Put, &path, &[("master_timeout", &patience)], None).await?;
     let answer: BlockAnswer = serde_json::from_slice(&answer).map_err(|error| malformed("a request to block writes", &error))?;
     if answer.acknowledged && answer.shards_acknowledged {
         return Ok(());

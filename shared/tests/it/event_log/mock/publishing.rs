@@ -53,7 +53,7 @@ fn code_of(outcome: &Result<Position, PublishError>) -> Option<RDKafkaErrorCode>
 /// taken for a confirmation), records were said to lie at offset -1001.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t45_what_a_broker_that_is_away_does_not_take_is_an_error_for_each_record() {
-    let mock = Mock::with(1, &[("message.timeout.ms", "1000"), ("queue.buffering.max.messages", "10")]);
+    let mock = Mock::with(1, &[("message.timeout.ms", "3000"), ("queue.buffering.max.messages", "10")]);
     let log = mock.bench.ready().await;
     let publisher = log.publisher().expect("a publisher");
     publish_numbers(&publisher, 3, 0..3).await;

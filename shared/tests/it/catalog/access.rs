@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::indices::{operate, request_as};
 use super::samples::{asin, at, opportunities, opportunity_query, product_query, products, state, state_query};
 use super::{all_written, creates, elasticsearch, update};
-use crate::servers::address_from;
+use crate::servers::said_by;
 
 /// The one of all tests: there is one role, and whoever grants it at the same time grants the same.
 const PREFIX: &str = "test-*";
@@ -31,7 +31,7 @@ struct Granted {
 impl Granted {
     /// None where no superuser's password is known.
     fn services(test: &str) -> Option<Granted> {
-        let superuser = address_from("ELASTIC_PASSWORD", test)?;
+        let superuser = said_by("ELASTIC_PASSWORD", test)?;
         let mut config = elasticsearch(test)?;
         let user = (format!("test-{:016x}", rand::random::<u64>()), format!("{:032x}", rand::random::<u128>()));
         // Harmless when repeated.

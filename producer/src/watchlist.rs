@@ -56,31 +56,30 @@ pub enum WatchlistError {
         /// Those it has.
         columns: String,
     },
-    /// Empty, or bad lines only.
-    #[error("{path} holds no ASIN{first}")]
-    Empty {
+    /// Bad lines only.
+    #[error("{path} holds no ASIN; line {} is {:?}", .first.number, .first.text)]
+    NoAsin {
         /// Which file.
         path: String,
-        /// The first bad line, if there is one.
-        first: String,
+        /// The first bad line.
+        first: BadLine,
     },
 }
 
-/// Reads a watchlist file: one ASIN a line, `#` begins a comment; or CSV with a column `asin`.
+/// Reads a watchlist file: one ASIN a line, `#` begins a comment; or CSV with a column `asin`. An empty one is a watchlist
+/// too: containers mount `/dev/null` where their operator has none.
 ///
 /// # Errors
-/// A file that cannot be read, or in which no line holds an ASIN; it is named.
+/// A file that cannot be read, or whose lines hold no ASIN; it is named.
 pub fn read(path: &Path) -> Result<WatchlistFile, WatchlistError> {
     let name = || path.display().to_string();
     let bytes = std::fs::read(path).map_err(|source| WatchlistError::Unreadable { path: name(), source })?;
     let file = parse(&String::from_utf8_lossy(&bytes)).map_err(|columns| WatchlistError::NoColumn { path: name(), columns })?;
-    if file.asins.is_empty() {
-        let first = file
-            .bad_lines
-            .first()
-            .map(|bad| format!("; line {} is {:?}", bad.number, bad.text))
-            .unwrap_or_default();
-        return Err(WatchlistError::Empty { path: name(), first });
+    if file.asins.is_empty()
+        && let Some(first) = file.bad_lines.first()
+    {
+        let first = first.clone();
+        return Err(WatchlistError::NoAsin { path: name(), first });
     }
     Ok(file)
 }
@@ -355,15 +354,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing.txt");
         assert!(read(&missing).unwrap_err().to_string().contains("missing.txt"));
-        let empty = folder.path().join("empty.txt");
-        std::fs::write(&empty, "# nothing\nbad\n").unwrap();
-        let error = read(&empty).unwrap_err().to_string();
-        assert!(error.contains("empty.txt") && error.contains("line 2") && error.contains("bad"), "{error}");
+        let bad = folder.path().join("bad.txt");
+        std::fs::write(&bad, "# nothing\nnone\n").unwrap();
+        let error = read(&bad).unwrap_err().to_string();
+        assert!(error.contains("bad.txt") && error.contains("line 2") && error.contains("none"), "{error}");
         let table = folder.path().join("table.csv");
         std::fs::write(&table, "a;b\n1;2\n").unwrap();
         assert!(read(&table).unwrap_err().to_string().contains("a, b"));
         let binary = folder.path().join("binary");
         std::fs::write(&binary, [0xff, 0xfe, 0, 10, 0xff]).unwrap();
-        assert!(matches!(read(&binary), Err(WatchlistError::Empty { .. })));
+        assert!(matches!(read(&binary), Err(WatchlistError::NoAsin { .. })));
+    }
+
+    #[test]
+    fn an_empty_file_is_a_watchlist_without_articles() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("list.txt");
+        for text in ["", "\n", "# nothing yet\n", "asin;note\n"] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(read(&file).unwrap(), WatchlistFile::default(), "{text:?}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test says where; clippy.toml knows helpers of tests not as such")]
 
+mod access;
 mod answers;
 mod indices;
 mod languages;

@@ -1,9 +1,10 @@
 //! What a missing, moved or blocked index means, on a real Elasticsearch.
 
+use elasticsearch::auth::Credentials;
 use elasticsearch::http::Method;
 use elasticsearch::http::headers::HeaderMap;
 use elasticsearch::http::request::JsonBody;
-use elasticsearch::http::transport::Transport;
+use elasticsearch::http::transport::{SingleNodeConnectionPool, TransportBuilder};
 use serde_json::{Value, json};
 use shared::adapters::elastic::{ElasticCatalog, ElasticConfig};
 use shared::ports::Catalog as _;
@@ -12,9 +13,19 @@ use shared::ports::catalog::{CatalogError, WriteOutcome};
 use super::samples::{asin, product_query, products};
 use super::{all_written, create, creates, elasticsearch, update};
 
-/// A request beside the catalog, as an operator sends it.
+/// A request beside the catalog, as an operator sends it: where access is controlled, with the superuser's password.
 pub(super) async fn operate(config: &ElasticConfig, method: Method, path: &str, body: Option<Value>) -> (u16, String) {
-    let transport = Transport::single_node(config.urls[0].as_str()).unwrap();
+    let superuser = std::env::var("ELASTIC_PASSWORD").ok().map(|password| ("elastic".to_owned(), password));
+    request_as(superuser, config, method, path, body).await
+}
+
+/// A request of this user with this password.
+pub(super) async fn request_as(user: Option<(String, String)>, config: &ElasticConfig, method: Method, path: &str, body: Option<Value>) -> (u16, String) {
+    let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(config.urls[0].clone()));
+    if let Some((name, password)) = user {
+        builder = builder.auth(Credentials::Basic(name, password));
+    }
+    let transport = builder.build().unwrap();
     let body = body.map(JsonBody::new);
     let answer = transport.send(method, path, HeaderMap::new(), None::<&()>, body, None).await.unwrap();
     (answer.status_code().as_u16(), answer.text().await.unwrap())

@@ -43,7 +43,16 @@ fn the_top_level_holds_the_services_and_the_files_tools_need() {
             "ARCHITECTURE.md",
             "LICENSE",
         ])
-        .chain(["clippy.toml", "rustfmt.toml", "deny.toml", ".ci", ".env.example", ".gitignore", ".dockerignore"])
+        .chain([
+            "clippy.toml",
+            "rustfmt.toml",
+            "deny.toml",
+            ".ci",
+            ".cargo",
+            ".env.example",
+            ".gitignore",
+            ".dockerignore",
+        ])
         .collect();
     // What git does not hold: the repository itself, builds, data, secrets.
     let ignored: BTreeSet<&str> = BTreeSet::from([".git", "target", "data", ".env"]);

@@ -93,6 +93,11 @@ fn read_originals() -> Vec<(String, UnixMillis)> {
 
 /// A slot of Keepa's current values as an independent reader sees it: none = nothing certain can be said.
 fn told(record: &Value, slot: usize) -> Option<Option<i64>> {
+    let kind = record.pointer("/product/productType").filter(|kind| !kind.is_null());
+    if kind.map_or(Some(0.0), Value::as_f64)? != 0.0 {
+        // Anything but a physical article has no price of a marketplace.
+        return Some(None);
+    }
     let value = record.pointer("/product/stats/current")?.get(slot)?;
     let whole = value.as_i64().or_else(|| {
         value

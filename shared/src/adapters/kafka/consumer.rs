@@ -47,6 +47,8 @@ const HAND_OVER_EVERY: Duration = Duration::from_millis(50);
 const OBSERVE_EVERY: Duration = Duration::from_secs(1);
 /// What leaving the group may take beyond the drain before the thread is left to itself.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// How long a paused partition's end is waited for: nothing else is read meanwhile.
+const ASK_WITHIN: Duration = Duration::from_millis(250);
 /// What asking where to start may take in all on assignment; what is not known by then is asked for later.
 const DECIDE_WITHIN: Duration = Duration::from_secs(5);
 /// How often it is asked for again, and what that may take: the loop stands still meanwhile.
@@ -200,6 +202,7 @@ impl Reader {
                     return Ok(Some(Anew::Stalled));
                 }
                 member.decide_again(&self.consumer, &self.topic_name, now);
+                member.ask_for_an_end(&self.consumer, &self.topic_name);
             }
         }
         Ok(None)
@@ -261,6 +264,8 @@ struct Owned {
     commit: Option<NextOffset>,
     silence: Silence,
     lag: i64,
+    /// Where the partition was seen to end when it was last asked for, and when that was.
+    asked: Option<(i64, Instant)>,
 }
 
 /// Why nothing of a partition is read.
@@ -401,6 +406,22 @@ impl Member {
         stalled
     }
 
+    /// Of a paused partition nothing is fetched, so nobody says how it grows: the one not asked for longest is asked for.
+    fn ask_for_an_end(&self, consumer: &BaseConsumer<Member>, topic_name: &str) {
+        if *self.membership.sensor.subscribe().borrow() != Health::Up {
+            return;
+        }
+        let mut assignment = self.assignment();
+        let paused = assignment.partitions.iter_mut().filter(|(_, owned)| owned.paused);
+        let Some((&partition, owned)) = paused.min_by_key(|(_, owned)| owned.asked.map(|(_, at)| at)) else {
+            return;
+        };
+        // Without an answer it is the next one's turn.
+        let known = owned.asked.map_or(-1, |(end, _)| end);
+        let end = consumer.fetch_watermarks(topic_name, partition, ASK_WITHIN).map_or(known, |(_, end)| end);
+        owned.asked = Some((end, Instant::now()));
+    }
+
     fn assign(&self, consumer: &BaseConsumer<Member>, partitions: &mut TopicPartitionList) {
         let numbers: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
         let topic_name = self.membership.config.topic_name(self.membership.topic);
@@ -449,6 +470,7 @@ impl Member {
                 commit: None,
                 silence: Silence::beginning(now),
                 lag: 0,
+                asked: None,
             };
             if let Some(place) = places.get(&partition) {
                 self.settle_place(&mut owned, place);
@@ -647,7 +669,7 @@ impl ClientContext for Member {
             let mut assignment = self.assignment();
             for (number, partition) in &topic.partitions {
                 let Some(owned) = assignment.partitions.get_mut(number) else { continue };
-                if let Some(lag) = lag(partition, owned.start) {
+                if let Some(lag) = lag(partition, owned) {
                     owned.lag = lag;
                     metrics::CONSUMER_LAG.with_label_values(&[self.group(), &number.to_string()]).set(lag);
                 }
@@ -813,9 +835,10 @@ pub(super) fn to_record(topic: Topic, message: &BorrowedMessage<'_>) -> Record {
 
 /// Records not yet handed over. Below zero the client library means "not known"; a partition of which nothing was handed
 /// over yet has all from its start before it.
-fn lag(partition: &rdkafka::statistics::Partition, start: Option<NextOffset>) -> Option<i64> {
-    let end = partition.hi_offset;
-    let next = partition.stored_offset.max(partition.committed_offset).max(start.map_or(-1, |start| start.0));
+fn lag(partition: &rdkafka::statistics::Partition, owned: &Owned) -> Option<i64> {
+    let end = partition.hi_offset.max(owned.asked.map_or(-1, |(end, _)| end));
+    let start = owned.start.map_or(-1, |start| start.0);
+    let next = partition.stored_offset.max(partition.committed_offset).max(start);
     let next = if next >= 0 { next } else { partition.lo_offset.max(0) };
     (end >= 0).then(|| (end - next).max(0))
 }

@@ -10,6 +10,7 @@ over_every_broker! {
     a_consumer_that_comes_back_goes_on_where_it_stopped,
     what_was_not_settled_is_read_again,
     t39_a_batch_that_is_stuck_pauses_its_partition_and_bounds_memory,
+    t04_the_lag_of_a_paused_partition_goes_on_growing,
     t19_a_batch_that_is_settled_while_draining_counts,
     t19_a_batch_that_is_not_settled_in_time_is_left_to_the_next_owner,
     t19_a_second_member_takes_over_without_anything_being_settled_twice,
@@ -106,6 +107,28 @@ async fn t39_a_batch_that_is_stuck_pauses_its_partition_and_bounds_memory(bench:
         settled.windows(2).all(|pair| pair[0].offset.0 + 1 == pair[1].offset.0),
         "no gap and nothing twice over pause and resume"
     );
+    consumer.stop().await;
+}
+
+/// Guard: the end of a paused partition is asked for; taken out, lag stayed as it was at the pause.
+async fn t04_the_lag_of_a_paused_partition_goes_on_growing(mut bench: Bench) {
+    bench.config.extra.insert("statistics.interval.ms".to_owned(), "200".to_owned());
+    let log = bench.ready().await;
+    let publisher = log.publisher().expect("a publisher");
+    let limits = ConsumerLimits {
+        high_water_bytes: 1,
+        low_water_bytes: 0,
+        ..ConsumerLimits::default()
+    };
+    publish_numbers(&publisher, 1, 0..20).await;
+    let recorder = Recorder::holding();
+    let consumer = RunningConsumer::start(&log, &bench.group, limits, &recorder);
+    eventually("the partition to be paused", || metric("partitions_paused", &bench.group) >= 1.0).await;
+    publish_numbers(&publisher, 1, 20..70).await;
+    eventually("all of it to be lag", || metric("consumer_lag", &bench.group) == 70.0).await;
+    recorder.hold(false);
+    recorder.settled(70).await;
+    eventually("no lag", || metric("consumer_lag", &bench.group) == 0.0).await;
     consumer.stop().await;
 }
 

@@ -42,6 +42,11 @@ impl MergeCache {
         self.make_room();
     }
 
+    #[cfg(test)]
+    pub(crate) fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
     /// The product, if held; it counts as used.
     pub(crate) fn get(&mut self, asin: Asin) -> Option<&Versioned<StoredProduct>> {
         self.clock += 1;

@@ -24,7 +24,7 @@
 //!
 //! Per partition: a record is decoded when it is taken in, and its update waits in the *lane* of its ASIN. Lanes that have
 //! something to do and are not busy are *ready*; a *call* takes up to a batch of them through read, merge, write and
-//! publish (`partition.rs`). How many calls run at a time is learnt (`concurrency.rs`).
+//! publish (`partition/`). How many calls run at a time is learnt (`concurrency.rs`).
 
 mod concurrency;
 mod delay;
@@ -402,6 +402,12 @@ impl Machine {
     #[must_use]
     pub fn unsettled(&self, partition: i32) -> usize {
         self.partitions.get(&partition).map_or(0, |partition| partition.tracker().unsettled())
+    }
+
+    /// Whether nothing is left of records that are settled: no lane, no call, no letter.
+    #[cfg(test)]
+    fn is_at_rest(&self) -> bool {
+        self.partitions.values().all(Partition::is_at_rest)
     }
 
     /// When the oldest unsettled record of a partition was made, milliseconds since the Unix epoch.

@@ -661,6 +661,10 @@ impl World {
     }
 
     fn check_end(&self) {
+        assert!(
+            self.members.iter().all(|member| member.machine.is_at_rest()),
+            "something is left of settled records"
+        );
         let mut expected: BTreeMap<Asin, shared::domain::Product> = BTreeMap::new();
         for log in &self.logs {
             for (written, record) in log.written.iter().zip(&log.records) {
@@ -725,5 +729,27 @@ proptest! {
         }
         world.heal();
         world.check_end();
+    }
+}
+
+#[test]
+fn what_a_member_may_cache_is_shared_among_its_partitions() {
+    let mut machine = Machine::new(
+        settings(1),
+        Moment {
+            wall: UnixMillis(START),
+            elapsed: Duration::ZERO,
+        },
+    );
+    for (partition, each) in [(0, 12_000), (1, 6_000), (2, 4_000)] {
+        machine.step(
+            Moment {
+                wall: UnixMillis(START),
+                elapsed: Duration::ZERO,
+            },
+            Input::Assigned { partition, epoch: 1 },
+        );
+        let limits: Vec<usize> = machine.partitions.values().map(|partition| partition.cache().max_bytes()).collect();
+        assert_eq!(limits, vec![each; machine.partitions.len()]);
     }
 }

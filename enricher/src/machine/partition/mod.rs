@@ -183,6 +183,17 @@ impl Partition {
         single.chain(publishing).min()
     }
 
+    #[cfg(test)]
+    pub(super) fn is_at_rest(&self) -> bool {
+        let nothing_waits = self.lanes.is_empty() && self.ready.is_empty() && self.delayed.is_empty() && self.letters.is_empty();
+        nothing_waits && self.calls.is_empty() && self.sending.is_none() && !self.paused && self.open.unsettled() == 0
+    }
+
+    #[cfg(test)]
+    pub(super) fn cache(&self) -> &MergeCache {
+        &self.cache
+    }
+
     fn pause_or_resume(&mut self, common: &mut Common) {
         let settings = &common.settings;
         let share = settings.member_bytes / common.owned.max(1);

@@ -30,7 +30,7 @@ const PER_ARTICLE: usize = 5;
 const BULK: usize = 2_000;
 
 fn records() -> usize {
-    usize::try_from(whole_number("CATCH_UP_RECORDS", 20_000)).expect("a number of records")
+    usize::try_from(whole_number("CATCH_UP_RECORDS", 10_000)).expect("a number of records")
 }
 
 /// Whether rates mean something: other tests run beside, unless somebody asks for a measurement.

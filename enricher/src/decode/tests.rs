@@ -625,7 +625,7 @@ fn the_bare_form_is_a_new_price_of_the_feed_at_the_records_time() {
     }
 }
 
-/// Guard: `check_clock`.
+/// Guard: `check_clock`; taken out, either half of it: such a record was taken for good.
 #[test]
 fn t17_a_bare_record_of_no_time_or_of_the_future_is_refused() {
     let payload = format!(r#"{{"asin":"{ASIN}","domain":3,"stats":{{"current":4999}}}}"#);
@@ -662,7 +662,8 @@ fn a_replayed_dead_letter_has_the_time_of_its_first_life() {
     }
 }
 
-/// Guard: `ObservedAt` decides, register by register, not the order of arrival.
+/// Guard: `ObservedAt` decides, register by register, not the order of arrival; taken out (the last to arrive wins): a
+/// price that was gone was shown again.
 #[test]
 fn t18_an_older_record_brings_no_price_back() {
     let at = |fetched: i64, current: Value| {
@@ -680,7 +681,7 @@ fn t18_an_older_record_brings_no_price_back() {
     }
 }
 
-/// Guard: the fetch is the second half of `ObservedAt`.
+/// Guard: the fetch is the second half of `ObservedAt`; taken out (Keepa's minute alone): the first fetch's price stayed.
 #[test]
 fn t16_within_one_keepa_minute_the_later_fetch_is_newer() {
     let at = |fetched: i64, price: i64| {
@@ -698,7 +699,7 @@ fn t16_within_one_keepa_minute_the_later_fetch_is_newer() {
     }
 }
 
-/// Guard: `check_clock`, for the fetch and for Keepa's minute.
+/// Guard: `check_clock`, for the fetch and for Keepa's minute; taken out: the record of the future was merged.
 #[test]
 fn t17_a_clock_an_hour_ahead_freezes_no_product() {
     const HOUR: i64 = 3_600_000;
@@ -742,7 +743,7 @@ fn t42_fields_of_a_later_version_are_ignored() {
     assert_eq!(*decoded.update.markets[&Marketplace::DE][&Source::Keepa], state_of(&known));
 }
 
-/// Guard: `json::needed_*` refuse another type.
+/// Guard: `json::needed_*` refuse another type; taken out (for numbers, for arrays): the record passed as one without a price.
 #[test]
 fn t42_a_changed_type_of_what_a_price_depends_on_is_a_dead_letter() {
     let good: Value = serde_json::from_str(&envelope(&with_stats(json!({"current": [-1, 5000], "buyBoxPrice": 4000})).to_string())).expect("JSON");
@@ -765,7 +766,7 @@ fn t42_a_changed_type_of_what_a_price_depends_on_is_a_dead_letter() {
     }
 }
 
-/// Guard: what is absent is not asked for, not empty.
+/// Guard: what is absent is not asked for, not empty; taken out (no statistics: no price): the price held was erased.
 #[test]
 fn t42_a_field_that_was_removed_erases_nothing() {
     let full = with_stats(json!({"current": [-1, 5000], "buyBoxPrice": 4000, "buyBoxShipping": 0}));

@@ -67,7 +67,8 @@ fn text(record: &Record, name: &str) -> String {
 /// Key, value, and the class it is refused with.
 type Case<'a> = (&'a [u8], Option<Vec<u8>>, &'static str);
 
-/// Guard: each of these is refused with its class, and the letter carries the bytes that were read.
+/// Guard: each of these is refused with its class, and the letter carries the bytes that were read; taken out (no look at
+/// the clock): the record of the future was no letter, and the next one stood in its place.
 async fn t33_what_can_never_be_a_product_is_a_dead_letter_bit_for_bit(world: World) {
     let valid = update(A, Marketplace::DE, base(), 5000).payload.expect("a value");
     let with = |name: &str, value: Value| {
@@ -113,7 +114,8 @@ async fn t33_what_can_never_be_a_product_is_a_dead_letter_bit_for_bit(world: Wor
     world.end().await;
 }
 
-/// Guard: the topic of dead letters takes 64 KiB more than the records', and goes uncompressed.
+/// Guard: the topic of dead letters takes 64 KiB more than the records', and goes uncompressed; taken out (no more than
+/// theirs): the letter came without its value.
 async fn t34_a_record_at_the_size_limit_still_fits_into_a_dead_letter(world: World) {
     let headers: usize = ["traceparent", "origin"].iter().map(|name| name.len()).sum::<usize>() + 55 + 2;
     let size = MAX_RECORD_BYTES - headers - A.len();
@@ -147,7 +149,8 @@ async fn t34_a_record_at_the_size_limit_still_fits_into_a_dead_letter(world: Wor
     world.end().await;
 }
 
-/// Guard: each header is taken from the field that it names; the partition is not the offset.
+/// Guard: each header is taken from the field that it names; the partition is not the offset; taken out (the offset for
+/// both): the headers differ.
 async fn t35_every_header_of_a_dead_letter_is_exact(world: World) {
     let header = |name: &str, value: &[u8]| (name.to_owned(), Some(value.to_vec()));
     let mut bad = record(0, A, "not json");
@@ -198,7 +201,8 @@ async fn arrived(world: &World, known: &mut usize) -> Vec<Record> {
 }
 
 /// Guards: original bytes, key, headers and time; merging is idempotent; a letter that was replayed and refused again is
-/// left to the newer one, or each replay would double what is refused.
+/// left to the newer one, or each replay would double what is refused; taken
+/// out (no word of the letter it was): the older one was replayed beside it.
 async fn t36_replayed_letters_are_written_and_replaying_twice_changes_nothing_more(world: World) {
     let at = base();
     world.catalog.go_by(|writes| {

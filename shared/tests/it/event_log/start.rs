@@ -109,7 +109,8 @@ async fn board_of(log: &EventLog) -> Option<Condition> {
     ports.health.snapshot().get("event_log").map(|component| component.condition.clone())
 }
 
-/// Guard: `Start::Gap` holds the partition, the others go on, and only the operator's word for this very gap ends it.
+/// Guard: `Start::Gap` holds the partition, the others go on, and only the operator's word for this very gap ends it;
+/// taken out (every gap accepted): nothing was held.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t32_records_that_expired_unread_hold_their_partition_until_an_operator_accepts_it() {
     let Some(bench) = Bench::real() else { return };
@@ -187,7 +188,8 @@ async fn t32_records_that_expired_unread_hold_their_partition_until_an_operator_
     consumer.stop().await;
 }
 
-/// Guard: `auto.offset.reset=error` for members; with `earliest` the library would go on behind the gap by itself.
+/// Guard: `auto.offset.reset=error` for members; taken out (`earliest`): the library went on behind
+/// the gap by itself, and the partition was never held.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t32_records_that_expire_before_a_slow_member_hold_their_partition_as_well() {
     const PAYLOAD: usize = 20_000;
@@ -219,7 +221,8 @@ async fn t32_records_that_expire_before_a_slow_member_hold_their_partition_as_we
     consumer.stop().await;
 }
 
-/// Guard: `Start::Recreated` starts at the beginning and moves the group back.
+/// Guard: `Start::Recreated` starts at the beginning and moves the group back; taken out (taken for a place like any): nothing
+/// was read.
 async fn t14_a_group_that_stands_behind_the_end_starts_at_the_beginning_with_an_alarm(bench: Bench) {
     let log = bench.ready().await;
     let topic = log.topic_name(Topic::RawUpdates);
@@ -242,7 +245,8 @@ async fn t14_a_group_that_stands_behind_the_end_starts_at_the_beginning_with_an_
     consumer.stop().await;
 }
 
-/// Guard: where to start is decided anew when the topic is back.
+/// Guard: where to start is decided anew when the topic is back; taken out (the place is kept): what came into the new topic
+/// was not read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t14_what_comes_into_a_topic_that_was_made_anew_is_read() {
     let Some(mut bench) = Bench::real() else { return };
@@ -287,7 +291,7 @@ async fn t14_what_comes_into_a_topic_that_was_made_anew_is_read() {
     consumer.stop().await;
 }
 
-/// Guard: `Start::Beginning` for a partition in which the group never was.
+/// Guard: `Start::Beginning` for a partition in which the group never was; taken out (its end): not all of them were read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t15_partitions_that_are_added_are_read_from_their_beginning() {
     let Some(mut bench) = Bench::real() else { return };

@@ -33,6 +33,8 @@ mod lane;
 mod model;
 mod partition;
 mod refusals;
+#[cfg(test)]
+mod samples;
 mod tracker;
 
 use std::collections::BTreeMap;

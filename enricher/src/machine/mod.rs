@@ -35,6 +35,8 @@ mod partition;
 mod refusals;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod tests;
 mod tracker;
 
 use std::collections::BTreeMap;

@@ -513,3 +513,13 @@ fn records_that_were_refused_together_are_not_tried_one_by_one_once_the_partitio
         assert_eq!(briefs(&outputs), expected);
     }
 }
+
+#[test]
+fn a_record_that_is_refused_once_the_partition_is_taken_back_is_no_dead_letter() {
+    let mut bench = Bench::new(roomy(), 1);
+    let read = only(bench.feed(price(0)));
+    let write = only(bench.done(&read));
+    bench.revoking();
+    assert_eq!(briefs(&bench.step(refused(&write))), [""; 0]);
+    assert!(bench.machine.is_drained(0));
+}

@@ -195,6 +195,13 @@ mod tests {
     }
 
     #[test]
+    fn every_fate_has_its_name_in_metrics() {
+        for (fate, name) in [(Fate::Written, "written"), (Fate::Unchanged, "unchanged"), (Fate::Stale, "stale")] {
+            assert_eq!(fate.name(), name);
+        }
+    }
+
+    #[test]
     fn five_marketplaces_of_one_article_are_one_write() {
         use Marketplace::{DE, ES, FR, IT, UK};
         let products = [DE, FR, IT, ES, UK].map(|marketplace| observation(1, marketplace, 10, 100, Some(5000), None));

@@ -33,6 +33,10 @@ mod lane;
 mod model;
 mod partition;
 mod refusals;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
 mod tracker;
 
 use std::collections::BTreeMap;

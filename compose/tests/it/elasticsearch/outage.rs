@@ -36,7 +36,10 @@ async fn t04_a_catalog_that_refuses_connections_is_waited_for_inside_the_group()
             until("the lag is seen", async || metric("consumer_lag", &[]) > 0.0).await;
             let seen = metric("consumer_lag", &[]);
             world.produce(&updates(0..10, at + 1)).await;
-            until("it grows", async || metric("consumer_lag", &[]) > seen && metric("consumer_lag_seconds", &[]) > 2.0).await;
+            until("it grows", async || {
+                metric("consumer_lag", &[]) > seen && metric("consumer_lag_seconds", &[]) > 2.0
+            })
+            .await;
             enricher.is_down_for("Connection refused").await;
             tokio::time::sleep(fault_length()).await;
             assert_eq!(world.committed().await, committed, "nothing was let go");

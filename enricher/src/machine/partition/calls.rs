@@ -59,6 +59,7 @@ pub(super) struct Done {
     asin: Asin,
     records: Vec<(RecordOffset, Fate, Option<ObservedAt>)>,
 }
+
 impl Partition {
     /// Whether waiting for more would be of no use.
     pub(in crate::machine) fn has_full_batch(&self, common: &Common) -> bool {

@@ -25,6 +25,7 @@ pub(super) struct Sending {
     /// When they are published again; none while they are on their way.
     pub(super) again_at: Option<Duration>,
 }
+
 impl Partition {
     pub(super) fn refuse(&mut self, offset: RecordOffset, refusal: Refusal, common: &mut Common) {
         match self.refusals.refuse(offset, refusal, common.now.elapsed, &mut common.random) {

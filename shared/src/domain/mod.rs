@@ -9,6 +9,7 @@ pub mod money;
 pub mod opportunity;
 pub mod price;
 pub mod product;
+pub mod profit;
 pub mod rates;
 
 pub use asin::Asin;

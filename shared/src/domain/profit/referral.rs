@@ -1,0 +1,231 @@
+//! [`ReferralRule`]: Amazon's referral fee as a function of the price the customer pays.
+//!
+//! There are two kinds, and taking one for the other is the commonest mistake: in a *whole* rule the price picks one rate
+//! for all of it, in a *marginal* one each rate applies to its own portion of the price.
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::share::Share;
+
+/// A rate up to a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// In units of the store's currency (250, not 25000), the limit included; none on the last step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_to: Option<Decimal>,
+    /// Of the price, or of the portion of it.
+    pub rate: Share,
+}
+
+/// A band of prices that is charged by portions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Band {
+    /// The prices it is for, the limit included; none in the last band.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_to: Option<Decimal>,
+    /// Rates of the portions of a price in this band.
+    pub portions: Vec<Step>,
+}
+
+/// The kinds that users write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleKind {
+    /// The price picks one rate for the whole amount.
+    Whole,
+    /// Each rate applies to its portion.
+    Marginal,
+}
+
+/// Bands of prices, each charged by portions. A whole rule has many bands of one portion, a marginal one a single band.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Band>", into = "Vec<Band>")]
+pub struct ReferralRule(Vec<Band>);
+
+/// Steps that are no rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum NotARule {
+    #[error("a referral rule needs at least one step")]
+    Empty,
+    #[error("too many steps: {MOST_STEPS} at most")]
+    TooMany,
+    #[error("the last step of a referral rule has no up_to, all others have one")]
+    OpenEnd,
+    #[error("the limits (up_to) of a referral rule grow from step to step, and lie between 0 and {MOST_LIMIT} with at most 2 decimals")]
+    Limits,
+}
+
+const MOST_STEPS: usize = 20;
+const MOST_LIMIT: i64 = 10_000_000;
+
+fn check_limits(limits: &[Option<Decimal>]) -> Result<(), NotARule> {
+    let Some((last, others)) = limits.split_last() else {
+        return Err(NotARule::Empty);
+    };
+    if limits.len() > MOST_STEPS {
+        return Err(NotARule::TooMany);
+    }
+    if last.is_some() || others.iter().any(Option::is_none) {
+        return Err(NotARule::OpenEnd);
+    }
+    let mut before = Decimal::ZERO;
+    for limit in others.iter().flatten() {
+        if *limit <= before || *limit > Decimal::from(MOST_LIMIT) || limit.normalize().scale() > 2 {
+            return Err(NotARule::Limits);
+        }
+        before = *limit;
+    }
+    Ok(())
+}
+
+impl TryFrom<Vec<Band>> for ReferralRule {
+    type Error = NotARule;
+
+    fn try_from(bands: Vec<Band>) -> Result<Self, Self::Error> {
+        check_limits(&bands.iter().map(|band| band.up_to).collect::<Vec<_>>())?;
+        for band in &bands {
+            check_limits(&band.portions.iter().map(|portion| portion.up_to).collect::<Vec<_>>())?;
+        }
+        Ok(ReferralRule(bands))
+    }
+}
+
+impl From<ReferralRule> for Vec<Band> {
+    fn from(rule: ReferralRule) -> Self {
+        rule.0
+    }
+}
+
+impl ReferralRule {
+    /// One rate for every price.
+    #[must_use]
+    pub fn flat(rate: Share) -> ReferralRule {
+        let portions = vec![Step { up_to: None, rate }];
+        ReferralRule(vec![Band { up_to: None, portions }])
+    }
+
+    /// A rule of one kind.
+    ///
+    /// # Errors
+    /// [`NotARule`] for steps that are none, out of order or without an open end.
+    pub fn of_steps(kind: RuleKind, steps: Vec<Step>) -> Result<ReferralRule, NotARule> {
+        check_limits(&steps.iter().map(|step| step.up_to).collect::<Vec<_>>())?;
+        let bands = match kind {
+            RuleKind::Marginal => vec![Band { up_to: None, portions: steps }],
+            RuleKind::Whole => steps
+                .into_iter()
+                .map(|step| Band {
+                    up_to: step.up_to,
+                    portions: vec![Step { up_to: None, rate: step.rate }],
+                })
+                .collect(),
+        };
+        ReferralRule::try_from(bands)
+    }
+
+    /// The fee on a price, both in the store's currency; not rounded.
+    #[must_use]
+    pub fn fee(&self, price: Decimal) -> Decimal {
+        let Some(band) = self.0.iter().find(|band| band.up_to.is_none_or(|limit| price <= limit)) else {
+            return Decimal::ZERO;
+        };
+        let mut fee = Decimal::ZERO;
+        let mut below = Decimal::ZERO;
+        for portion in &band.portions {
+            let end = portion.up_to.map_or(price, |limit| limit.min(price));
+            fee += (end - below).max(Decimal::ZERO) * portion.rate.get();
+            below = end;
+        }
+        fee
+    }
+
+    /// The rate, where it is the same for all of a price of this size; none where portions of it have several.
+    #[must_use]
+    pub fn rate_at(&self, price: Decimal) -> Option<Share> {
+        let band = self.0.iter().find(|band| band.up_to.is_none_or(|limit| price <= limit))?;
+        let mut portions = band.portions.iter();
+        let first = portions.next()?;
+        first.up_to.is_none_or(|limit| price <= limit).then_some(first.rate)
+    }
+
+    /// Prices at which its slope changes or its value jumps, and those at which it crosses a minimum fee; in no order.
+    /// Between two of them the fee is a straight line.
+    pub(super) fn kinks(&self, minimum: Decimal) -> Vec<Decimal> {
+        let mut kinks = Vec::new();
+        for band in &self.0 {
+            kinks.extend(band.up_to);
+            let (mut below, mut fee) = (Decimal::ZERO, Decimal::ZERO);
+            for portion in &band.portions {
+                kinks.extend(portion.up_to);
+                let rate = portion.rate.get();
+                if rate > Decimal::ZERO && minimum > fee {
+                    kinks.push(below + (minimum - fee) / rate);
+                }
+                if let Some(limit) = portion.up_to {
+                    fee += (limit - below) * rate;
+                    below = limit;
+                }
+            }
+        }
+        kinks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decimal(text: &str) -> Decimal {
+        text.parse().expect("a decimal")
+    }
+
+    fn rule(kind: RuleKind, steps: &[(Option<&str>, &str)]) -> Result<ReferralRule, NotARule> {
+        let steps = steps.iter().map(|(up_to, rate)| Step {
+            up_to: up_to.map(decimal),
+            rate: Share::new(decimal(rate)).expect("a share"),
+        });
+        ReferralRule::of_steps(kind, steps.collect())
+    }
+
+    #[test]
+    fn a_whole_rule_takes_one_rate_of_all_and_a_marginal_one_a_rate_of_each_portion() {
+        let steps = [(Some("250"), "0.15"), (None, "0.05")];
+        for (kind, price, expected) in [
+            (RuleKind::Marginal, "399.00", "44.95"),
+            (RuleKind::Whole, "399.00", "19.95"),
+            (RuleKind::Marginal, "250", "37.5"),
+            // The limit belongs to the lower band.
+            (RuleKind::Whole, "250.00", "37.5"),
+            (RuleKind::Whole, "250.01", "12.5005"),
+            (RuleKind::Marginal, "250.01", "37.5005"),
+        ] {
+            let fee = rule(kind, &steps).expect("a rule").fee(decimal(price));
+            assert_eq!(fee, decimal(expected), "{kind:?} {price}");
+        }
+    }
+
+    #[test]
+    fn steps_grow_and_the_last_is_open() {
+        for (steps, expected) in [
+            (&[][..], NotARule::Empty),
+            (&[(Some("10"), "0.1")], NotARule::OpenEnd),
+            (&[(None, "0.1"), (None, "0.2")], NotARule::OpenEnd),
+            (&[(Some("10"), "0.1"), (Some("10"), "0.1"), (None, "0.2")], NotARule::Limits),
+            (&[(Some("0"), "0.1"), (None, "0.2")], NotARule::Limits),
+            (&[(Some("1.001"), "0.1"), (None, "0.2")], NotARule::Limits),
+        ] {
+            assert_eq!(rule(RuleKind::Whole, steps), Err(expected), "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_told_only_where_there_is_one() {
+        let watches = rule(RuleKind::Marginal, &[(Some("250"), "0.15"), (None, "0.05")]).expect("a rule");
+        assert_eq!(watches.rate_at(decimal("250")).map(Share::get), Some(decimal("0.15")));
+        assert_eq!(watches.rate_at(decimal("250.01")), None);
+    }
+}

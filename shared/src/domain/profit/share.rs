@@ -1,0 +1,72 @@
+//! [`Share`]: a part of a whole, from 0 to 1: a tax or fee rate.
+
+use std::fmt;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+/// More decimals than any rate has; products with amounts stay exact.
+const MOST_DECIMALS: u32 = 10;
+
+/// A fraction from 0 to 1 with at most ten decimals: `0.15` is 15 %.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "Decimal", into = "Decimal")]
+pub struct Share(Decimal);
+
+/// The number is no share.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{given} is no share: a fraction from 0 to 1 with at most {MOST_DECIMALS} decimals is expected (0.15 for 15 %)")]
+pub struct NotAShare {
+    /// What was given.
+    pub given: Decimal,
+}
+
+impl Share {
+    /// Nothing.
+    pub const ZERO: Share = Share(Decimal::ZERO);
+
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// [`NotAShare`] below 0, above 1 and with more than ten decimals.
+    pub fn new(given: Decimal) -> Result<Share, NotAShare> {
+        let share = given.normalize();
+        let is_share = Decimal::ZERO <= share && share <= Decimal::ONE && share.scale() <= MOST_DECIMALS;
+        if is_share { Ok(Share(share)) } else { Err(NotAShare { given }) }
+    }
+
+    /// From percent: 15.01 is 0.1501.
+    ///
+    /// # Errors
+    /// As [`Share::new`].
+    pub fn of_percent(percent: Decimal) -> Result<Share, NotAShare> {
+        let share = percent.checked_div(Decimal::ONE_HUNDRED).ok_or(NotAShare { given: percent })?;
+        Share::new(share)
+    }
+
+    /// The fraction.
+    #[must_use]
+    pub fn get(self) -> Decimal {
+        self.0
+    }
+}
+
+impl TryFrom<Decimal> for Share {
+    type Error = NotAShare;
+
+    fn try_from(given: Decimal) -> Result<Self, Self::Error> {
+        Share::new(given)
+    }
+}
+
+impl From<Share> for Decimal {
+    fn from(share: Share) -> Self {
+        share.0
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}

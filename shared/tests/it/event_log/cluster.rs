@@ -1,4 +1,5 @@
-//! Three real brokers, killed one after the other: `export $(compose/servers up --only kafka --brokers 3)`.
+//! Three real brokers, killed one after the other: `export $(compose/servers up --only kafka --brokers 3)`. `SERVERS_DIR` is
+//! whichever folder they were brought up in.
 
 use std::io::Write as _;
 use std::path::PathBuf;

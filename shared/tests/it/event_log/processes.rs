@@ -20,6 +20,7 @@ const PREFIX: &str = "EVENT_LOG_MEMBER_PREFIX";
 const GROUP: &str = "EVENT_LOG_MEMBER_GROUP";
 const SESSION_MS: &str = "EVENT_LOG_MEMBER_SESSION_MS";
 const HOLDS: &str = "EVENT_LOG_MEMBER_HOLDS";
+const WORKS_MS: &str = "EVENT_LOG_MEMBER_WORKS_MS";
 /// Before every line that it says.
 const SAYS: &str = "member says: ";
 
@@ -48,13 +49,17 @@ pub struct MemberProcess {
 
 impl MemberProcess {
     pub fn start(bench: &Bench, holds: bool) -> MemberProcess {
+        MemberProcess::start_with(bench, holds.then_some((HOLDS, "yes")))
+    }
+
+    fn start_with(bench: &Bench, variable: Option<(&str, &str)>) -> MemberProcess {
         let mut child = Command::new(std::env::current_exe().expect("this test's own binary"))
             .args(["event_log::processes::the_member_process", "--exact", "--nocapture"])
             .env(BROKERS, &bench.config.brokers)
             .env(PREFIX, &bench.config.topic_prefix)
             .env(GROUP, &bench.group)
             .env(SESSION_MS, &bench.config.extra["session.timeout.ms"])
-            .envs(holds.then_some((HOLDS, "yes")))
+            .envs(variable)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -151,7 +156,12 @@ async fn the_member_process() {
     let (Some(brokers), Some(topic_prefix), Some(group), Some(session)) = (variable(BROKERS), variable(PREFIX), variable(GROUP), variable(SESSION_MS)) else {
         return;
     };
-    let extra = [("session.timeout.ms", session.as_str()), ("heartbeat.interval.ms", "100")];
+    let extra = [
+        ("session.timeout.ms", session.as_str()),
+        ("heartbeat.interval.ms", "100"),
+        // What is handed over is committed at once: whatever is handed over too early is lost when it is killed.
+        ("auto.commit.interval.ms", "20"),
+    ];
     let log = EventLog::new(EventLogConfig {
         brokers,
         topic_prefix,
@@ -190,7 +200,10 @@ async fn the_member_process() {
             &group,
             Topic::RawUpdates,
             ConsumerLimits::default(),
-            Talkers { holds },
+            Talkers {
+                holds,
+                works: Duration::from_millis(variable(WORKS_MS).map_or(0, |millis| millis.parse().expect("milliseconds"))),
+            },
             CancellationToken::new(),
         )
         .await;
@@ -201,11 +214,14 @@ async fn the_member_process() {
 /// leases and nothing more.
 struct Talkers {
     holds: Option<Arc<watch::Sender<bool>>>,
+    /// How long it works on a batch.
+    works: Duration,
 }
 
 struct Talker {
     lease: Lease,
     holds: Option<watch::Receiver<bool>>,
+    works: Duration,
 }
 
 impl PartitionHandlers for Talkers {
@@ -216,6 +232,7 @@ impl PartitionHandlers for Talkers {
         Talker {
             lease,
             holds: self.holds.as_ref().map(|holds| holds.subscribe()),
+            works: self.works,
         }
     }
 }
@@ -229,6 +246,7 @@ impl PartitionHandler for Talker {
             // The sender lives as long as the process.
             let _ = holds.wait_for(|holds| first && !holds).await;
         }
+        tokio::time::sleep(self.works).await;
         for record in batch {
             println!("{SAYS}settled {} {}", record.partition, record.offset.0);
         }
@@ -266,14 +284,17 @@ async fn survives_kills(bench: &Bench) {
     let log = bench.ready().await;
     let publisher = log.publisher().expect("a publisher");
     let mut said = Said::default();
-    let join = || MemberProcess::start(bench, false);
+    // Long enough to be killed with a batch in hand.
+    let join = || MemberProcess::start_with(bench, Some((WORKS_MS, "300")));
     let mut members = vec![join()];
     let mut published = 0;
     for _ in 0..rounds() {
         members.push(join());
         members[1].until("a share of the newcomer", |said| !said.assigned.is_empty()).await;
-        publish_numbers(&publisher, 30, published..published + 200).await;
-        published += 200;
+        for _ in 0..4 {
+            publish_numbers(&publisher, 30, published..published + 50).await;
+            published += 50;
+        }
         said.add(members.remove(0).kill().await);
         publish_numbers(&publisher, 30, published..published + 200).await;
         published += 200;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use poem::endpoint::BoxEndpoint;
+use poem::error::ReadBodyError;
 use poem::http::uri::PathAndQuery;
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use poem::web::{Compress, CompressionLevel};
@@ -26,7 +27,7 @@ use crate::{dashboard, docs, host, origins};
 
 /// No answer takes longer.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
-/// No operation reads a body; what comes with one is tolerated up to this size.
+/// No operation needs a larger body.
 const MAX_BODY: u64 = 64 * 1024;
 /// A second name of every path, the one that stays when there is a version 2.
 const PREFIX: &str = "/api/v1";
@@ -134,6 +135,7 @@ impl Outside {
             match values {
                 Some(values) => {
                     request.set_data(values);
+                    limit_body(&mut request).await?;
                     self.operations.call(request).await
                 }
                 None => self.files.call(request).await,
@@ -180,6 +182,20 @@ fn check_size(headers: &HeaderMap) -> Result<(), Problem> {
     if length.is_some_and(|length| length > MAX_BODY) {
         return Err(Problem::TooLarge { limit: MAX_BODY });
     }
+    Ok(())
+}
+
+/// Whatever length was announced, or none: no more than this is read.
+async fn limit_body(request: &mut Request) -> Result<(), Problem> {
+    let limit = usize::try_from(MAX_BODY).unwrap_or(usize::MAX);
+    let body = request.take_body().into_bytes_limit(limit).await.map_err(|error| match error {
+        ReadBodyError::PayloadTooLarge => Problem::TooLarge { limit: MAX_BODY },
+        error => Problem::Refused {
+            status: StatusCode::BAD_REQUEST,
+            reason: error.to_string(),
+        },
+    })?;
+    request.set_body(body);
     Ok(())
 }
 

@@ -1,9 +1,11 @@
 //! What the API needs to know.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use rust_decimal::Decimal;
 use shared::config::Environment;
+use shared::domain::profit::Seller;
 use shared::domain::{Marketplace, Staleness};
 
 /// Settings of the API.
@@ -19,6 +21,8 @@ pub struct Config {
     pub min_margin_percent: Decimal,
     /// `CORS_ORIGINS`: whose pages may read the answers; empty = none but our own.
     pub cors_origins: Vec<Origin>,
+    /// `SELLER_PROFILE`, `VAT_TABLE`, `FEE_TABLE`: what profit is computed with where a question leaves it open.
+    pub seller: Arc<Seller>,
 }
 
 /// Who may read answers from a page of another site.
@@ -40,6 +44,7 @@ impl Config {
             markets: environment.markets(),
             staleness: environment.staleness(),
             min_margin_percent: environment.decimal("MIN_MARGIN_PERCENT", Decimal::TEN, Decimal::ZERO..=Decimal::ONE_THOUSAND),
+            seller: environment.seller(),
             cors_origins: environment.parsed("CORS_ORIGINS", Vec::new(), "a list of origins such as https://example.com, or *", parse_origins),
         }
     }

@@ -20,6 +20,12 @@ pub(crate) enum Problem {
     /// A parameter is unknown, repeated, empty or malformed.
     #[error("parameter {name}: {reason}")]
     Parameter { name: String, reason: String },
+    /// A field of the request's body is missing or malformed.
+    #[error("field {name}: {reason}")]
+    Field { name: String, reason: String },
+    /// The question cannot be answered as it is put.
+    #[error("{reason}")]
+    Question { reason: String },
     /// There is no such path.
     #[error("there is nothing at {path}")]
     NoSuchPath { path: String },
@@ -58,10 +64,23 @@ impl Problem {
         }
     }
 
+    /// A field that cannot be used.
+    pub(crate) fn field(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Problem::Field {
+            name: name.into(),
+            reason: reason.into(),
+        }
+    }
+
+    /// A question that cannot be answered.
+    pub(crate) fn question(reason: impl Into<String>) -> Self {
+        Problem::Question { reason: reason.into() }
+    }
+
     /// The HTTP status.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Problem::Parameter { .. } => StatusCode::BAD_REQUEST,
+            Problem::Parameter { .. } | Problem::Field { .. } | Problem::Question { .. } => StatusCode::BAD_REQUEST,
             Problem::NoSuchPath { .. } | Problem::NotKnown { .. } => StatusCode::NOT_FOUND,
             Problem::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Problem::Host { .. } => StatusCode::MISDIRECTED_REQUEST,
@@ -202,6 +221,7 @@ fn problem_responses(answers: &[(u16, &'static str)]) -> MetaResponses {
 }
 
 const BAD_PARAMETER: (u16, &str) = (400, "A parameter is unknown, repeated, empty or malformed; `detail` names it.");
+const BAD_BODY: (u16, &str) = (400, "A field of the body is missing, unknown or malformed; `detail` names it.");
 const NOT_KNOWN: (u16, &str) = (404, "There is no such thing.");
 const AWAY: (u16, &str) = (
     503,
@@ -243,6 +263,11 @@ failure!(
     /// Failures of a list.
     ListFailure,
     [BAD_PARAMETER, AWAY]
+);
+failure!(
+    /// Failures of a question that comes in a body.
+    QuestionFailure,
+    [BAD_BODY, AWAY]
 );
 failure!(
     /// Failures of a single thing.

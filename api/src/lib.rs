@@ -33,6 +33,7 @@ mod params;
 mod prices;
 mod routes;
 mod run;
+mod sent;
 mod surroundings;
 mod values;
 

@@ -25,8 +25,8 @@ pub(crate) fn is_preflight(method: &Method, request: &HeaderMap) -> bool {
 pub(crate) fn preflight() -> Response {
     Response::builder()
         .status(StatusCode::NO_CONTENT)
-        .header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD")
-        .header(header::ACCESS_CONTROL_ALLOW_HEADERS, "if-none-match, x-request-id")
+        .header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST")
+        .header(header::ACCESS_CONTROL_ALLOW_HEADERS, "content-type, if-none-match, x-request-id")
         .header(header::ACCESS_CONTROL_MAX_AGE, "600")
         .finish()
 }

@@ -46,9 +46,13 @@ impl Surroundings {
         if currency == Currency::EUR {
             return Some(ExchangeRate::EUR);
         }
+        self.usable_rates()?.rate(currency)
+    }
+
+    /// The rates, unless they are the shipped set and the data is real.
+    pub(crate) fn usable_rates(&self) -> Option<&ExchangeRates> {
         let is_real = self.producer.as_ref().is_some_and(|producer| !producer.simulated);
-        let rates = self.rates.as_ref().filter(|rates| !(is_real && rates.origin == RatesOrigin::Shipped))?;
-        rates.rate(currency)
+        self.rates.as_ref().filter(|rates| !(is_real && rates.origin == RatesOrigin::Shipped))
     }
 
     /// Gaps at or below this margin (percent) are not recorded: the detector's own setting, else ours.

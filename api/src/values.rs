@@ -221,6 +221,24 @@ word!(
     ["up", "degraded", "down"]
 );
 word!(
+    /// What a line does to the profit.
+    LineEffect,
+    "line effect",
+    ["adds", "subtracts", "sum", "note"]
+);
+word!(
+    /// Who says what a line rests on.
+    LineOrigin,
+    "line source",
+    ["given", "profile", "keepa", "vat_table", "fee_table", "ecb", "shipped_rates", "default", "computed"]
+);
+word!(
+    /// Position towards VAT.
+    RegimeCode,
+    "VAT regime",
+    ["RC", "DOM", "LOST", "SMALL", "MARGIN", "IMPORT"]
+);
+word!(
     /// A currency's code (ISO 4217).
     CurrencyCode,
     "currency",

@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
 
+use crate::domain::profit::tables::{FeeTable, Tables, VatTable};
+use crate::domain::profit::{Seller, SellerProfile};
 use crate::domain::{Marketplace, Staleness};
 
 /// A value that is never shown: key, password, token.
@@ -229,6 +232,36 @@ impl Environment {
             product_millis: millis("STALE_AFTER", default.product_millis),
             leg_millis: millis("LEG_STALE_AFTER", default.leg_millis),
         }
+    }
+
+    /// What a file holds, if one is named.
+    fn file<T>(&self, name: &str, parse: impl FnOnce(&str) -> anyhow::Result<T>) -> Option<T> {
+        let path = self.text(name)?;
+        let read = std::fs::read_to_string(&path).map_err(|error| anyhow::anyhow!("cannot be read: {error}"));
+        match read.and_then(|text| parse(&text)) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.mistake(format!("{name}: {path}: {error:#}"));
+                None
+            }
+        }
+    }
+
+    /// `SELLER_PROFILE`, `VAT_TABLE` and `FEE_TABLE`: files in place of what ships with the product.
+    #[must_use]
+    pub fn seller(&self) -> Arc<Seller> {
+        let mut tables = Tables::shipped();
+        if let Some(vat) = self.file("VAT_TABLE", |text| Ok(VatTable::parse(text)?)) {
+            tables.vat = vat;
+        }
+        if let Some(fees) = self.file("FEE_TABLE", |text| Ok(FeeTable::parse(text)?)) {
+            tables.fees = fees;
+        }
+        let profile = self.file("SELLER_PROFILE", |text| Ok(SellerProfile::parse(text, &tables)?));
+        Arc::new(Seller {
+            profile: profile.unwrap_or_default(),
+            tables,
+        })
     }
 
     /// What came out, by variable, secrets masked.

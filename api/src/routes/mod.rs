@@ -4,6 +4,7 @@ mod health;
 mod metrics;
 mod opportunities;
 mod products;
+mod profit;
 mod runs;
 mod stats;
 
@@ -21,6 +22,7 @@ use crate::values::Relation;
 pub(crate) type Routes = (
     products::ProductRoutes,
     opportunities::OpportunityRoutes,
+    profit::ProfitRoutes,
     stats::StatsRoutes,
     runs::RunRoutes,
     health::HealthRoutes,
@@ -32,6 +34,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Routes {
     (
         products::ProductRoutes::new(Arc::clone(&api)),
         opportunities::OpportunityRoutes::new(Arc::clone(&api)),
+        profit::ProfitRoutes::new(Arc::clone(&api)),
         stats::StatsRoutes::new(Arc::clone(&api)),
         runs::RunRoutes::new(Arc::clone(&api)),
         health::HealthRoutes::new(api),

@@ -70,6 +70,7 @@ async fn paths_and_parameters_are_the_agreed_ones() {
         "/opportunities/{id}",
         "/products",
         "/products/{asin}",
+        "/profit",
         "/runs",
         "/stats",
     ];
@@ -117,6 +118,22 @@ async fn answers_fit_their_schemas() {
         assert!(schema.is_object(), "{path}");
         check(&document, schema, &api.json(path).await, path);
     }
+    let post = &document["paths"]["/profit"]["post"];
+    let question = crate::profit::question();
+    check(
+        &document,
+        &post["requestBody"]["content"]["application/json; charset=utf-8"]["schema"],
+        &question,
+        "a question",
+    );
+    let ledger = api.post("/profit", &question).await;
+    assert_eq!(ledger.status, 200, "{}", ledger.text());
+    check(
+        &document,
+        &post["responses"]["200"]["content"]["application/json; charset=utf-8"]["schema"],
+        &ledger.json(),
+        "/profit",
+    );
     let problem = api.get("/nothing").await.json();
     check(&document, &document["components"]["schemas"]["Problem"], &problem, "problem");
 }

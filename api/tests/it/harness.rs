@@ -197,6 +197,12 @@ impl TestApi {
         self.send(request.finish()).await
     }
 
+    /// Sends JSON.
+    pub async fn post(&self, uri: &str, body: &Value) -> Answer {
+        let request = Request::builder().method(Method::POST).uri_str(uri).content_type("application/json");
+        self.send(request.body(body.to_string())).await
+    }
+
     /// The JSON of an answer that has to be 200.
     pub async fn json(&self, uri: &str) -> Value {
         let answer = self.get(uri).await;

@@ -8,5 +8,6 @@ mod opportunities;
 mod overview;
 mod pages;
 mod products;
+mod profit;
 mod samples;
 mod server;

@@ -163,10 +163,35 @@ impl fmt::Display for Money {
 }
 
 /// Units of a currency per 1 EUR, as the European Central Bank publishes its reference rates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "UncheckedRate", into = "UncheckedRate")]
 pub struct ExchangeRate {
     currency: Currency,
     units_per_eur: Decimal,
+}
+
+/// A rate as it is written.
+#[derive(Serialize, Deserialize)]
+struct UncheckedRate {
+    currency: Currency,
+    units_per_eur: Decimal,
+}
+
+impl TryFrom<UncheckedRate> for ExchangeRate {
+    type Error = MoneyError;
+
+    fn try_from(rate: UncheckedRate) -> Result<Self, Self::Error> {
+        ExchangeRate::new(rate.currency, rate.units_per_eur)
+    }
+}
+
+impl From<ExchangeRate> for UncheckedRate {
+    fn from(rate: ExchangeRate) -> Self {
+        UncheckedRate {
+            currency: rate.currency,
+            units_per_eur: rate.units_per_eur,
+        }
+    }
 }
 
 impl ExchangeRate {

@@ -63,7 +63,7 @@ pub struct Sourced<T> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<NaiveDate>,
     /// A default stood in for what is not known of this article or seller.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub assumed: bool,
 }
 
@@ -100,7 +100,7 @@ impl<T> Sourced<T> {
 }
 
 /// The rates of the two currencies, and what a payout in a foreign one costs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
     /// Of the currency in which is bought.
     pub source: ExchangeRate,
@@ -109,13 +109,14 @@ pub struct Exchange {
     /// Whose rates these are, and of which day.
     pub origin: Origin,
     /// The day they were published for; none where they were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<NaiveDate>,
     /// Part of a payout that its conversion costs; 0 on a sale in EUR.
     pub spread: Sourced<Share>,
 }
 
 /// Everything besides the prices. Amounts of the sale are in the target's currency, all others in EUR.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Costs {
     /// The seller's position towards VAT on this route.
     pub regime: Sourced<Regime>,

@@ -16,6 +16,7 @@
 mod costs;
 mod figures;
 mod ledger;
+mod profile;
 mod referral;
 mod regime;
 mod share;
@@ -25,6 +26,9 @@ mod tests;
 
 pub use costs::{Costs, Exchange, LedgerError, Origin, Route, Sourced};
 pub use ledger::{Effect, Ledger, Line, ledger};
+pub use profile::{
+    ArticleFacts, Cost, Fulfilment, Given, GivenReferral, ProfileError, RouteProfile, Seller, SellerProfile, Sources, UnitCosts, Unresolved, resolve,
+};
 pub use referral::{Band, NotARule, ReferralRule, RuleKind, Step};
 pub use regime::{Regime, UnknownRegime};
 pub use share::{NotAShare, Share};

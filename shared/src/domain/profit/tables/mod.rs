@@ -7,7 +7,9 @@
 mod fees;
 mod vat;
 
+pub(super) use fees::EVERYTHING_ELSE;
 pub use fees::{FbaSize, FeeTable};
+pub(super) use vat::STANDARD;
 pub use vat::VatTable;
 
 use chrono::NaiveDate;

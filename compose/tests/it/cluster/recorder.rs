@@ -1,6 +1,6 @@
 //! Keeps what the topics hold and what readers of the API see, for the [`Ledger`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ use crate::system::Api;
 
 /// Longer than a record may be on its way to a follower.
 const READ_WITHIN: Duration = Duration::from_secs(120);
+
+/// Products in one request.
+const READ_AT_ONCE: usize = 1_000;
 
 #[derive(Default)]
 struct Books {
@@ -166,20 +169,21 @@ impl Recorder {
     /// The books at this moment. Committed offsets are read first, and what is settled afterwards.
     pub async fn ledger(&self, group: String, catalog: &ElasticCatalog) -> Ledger {
         let committed = self.positions.committed(group, Topic::RawUpdates).await;
+        self.catch_up().await;
         let mut held = BTreeMap::new();
         let mut revisions = BTreeMap::new();
-        let asins: Vec<Asin> = (0..crate::double::ARTICLES)
-            .map(|index| independent::asin(index).parse().expect("an ASIN"))
-            .collect();
-        for stored in catalog.read_products(&asins).await.expect("the catalog answers").into_iter().flatten() {
-            let product = stored.value.product;
-            revisions.insert(product.asin.to_string(), stored.value.revision);
-            for (market, sources) in &product.markets {
-                let latest = sources[&Source::Keepa].latest;
-                let observed = (i64::from(latest.last_update.0), latest.fetched_at.0);
-                held.insert((product.asin.to_string(), market.code().to_owned()), observed);
+        for asins in self.acknowledged_asins().chunks(READ_AT_ONCE) {
+            for stored in catalog.read_products(asins).await.expect("the catalog answers").into_iter().flatten() {
+                let product = stored.value.product;
+                revisions.insert(product.asin.to_string(), stored.value.revision);
+                for (market, sources) in &product.markets {
+                    let latest = sources[&Source::Keepa].latest;
+                    let observed = (i64::from(latest.last_update.0), latest.fetched_at.0);
+                    held.insert((product.asin.to_string(), market.code().to_owned()), observed);
+                }
             }
         }
+        // Once more: whatever the catalog holds was acknowledged before.
         self.catch_up().await;
         let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         Ledger {
@@ -191,5 +195,19 @@ impl Recorder {
             published: books.published.values().flatten().cloned().collect(),
             reads: vec![books.reads.clone()],
         }
+    }
+
+    /// The articles of all records that were acknowledged and can be read.
+    fn acknowledged_asins(&self) -> Vec<Asin> {
+        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let asins: BTreeSet<&str> = books
+            .acknowledged
+            .values()
+            .filter_map(|record| match record {
+                Record::Update((asin, _market), _) => Some(asin.as_str()),
+                Record::Bad(_) => None,
+            })
+            .collect();
+        asins.into_iter().map(|asin| asin.parse().expect("an ASIN")).collect()
     }
 }

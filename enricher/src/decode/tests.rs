@@ -728,7 +728,7 @@ fn t17_a_clock_an_hour_ahead_freezes_no_product() {
     assert_eq!(shown.map(|shown| shown.price.minor), Some(4000));
 }
 
-/// Guard: fields are taken by name and the rest is left.
+/// Guard: fields are taken by name and the rest is left; taken out (unknown fields refused), the record was a dead letter.
 #[test]
 fn t42_fields_of_a_later_version_are_ignored() {
     let known = with_stats(json!({"current": [-1, 5000], "avg30": [-1, 5100]}));

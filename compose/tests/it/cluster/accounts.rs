@@ -91,7 +91,8 @@ pub async fn assert_balanced(enrichers: &[Service]) {
     }
 }
 
-/// Guard: what a member leaves when it is revoked is counted, and what it settles once.
+/// Guard: what a member leaves when it is revoked is counted, and what it settles once. Taken out (what is left is not
+/// counted), the books of an enricher did not balance.
 #[tokio::test(flavor = "multi_thread")]
 async fn t51_every_record_that_was_read_is_settled_left_or_in_flight() {
     on_real_servers("t51_every_record_that_was_read", async |bench: &Bench| {

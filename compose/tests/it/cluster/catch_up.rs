@@ -155,7 +155,8 @@ async fn bare_loop(bench: &Bench) -> f64 {
     total as f64 / began.expect("something was read").elapsed().as_secs_f64()
 }
 
-/// Guard: updates of one article in a batch are one write, and what is known is not read.
+/// Guard: products are written by hundreds. Taken out (one product a call), 0.04 of the bare loop's rate; without folding or
+/// without the cache it is still in time, in a debug build.
 #[tokio::test(flavor = "multi_thread")]
 async fn t52_catching_up_is_no_slower_than_the_machine_allows() {
     on_real_servers("t52_catching_up", async |bench: &Bench| {
@@ -185,7 +186,7 @@ async fn t52_catching_up_is_no_slower_than_the_machine_allows() {
     .await;
 }
 
-/// Guard: the updates of one article in a batch are folded into one write.
+/// Guard: the updates of one article in a batch are folded into one write. Taken out, it did not catch up in time.
 #[tokio::test(flavor = "multi_thread")]
 async fn t53_a_key_of_half_of_all_records_neither_reorders_nor_starves() {
     on_real_servers("t53_a_key_of_half", async |bench: &Bench| {

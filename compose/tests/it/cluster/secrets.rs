@@ -67,7 +67,8 @@ fn a_leak_is_found_at_its_level() {
     }
 }
 
-/// Guard: secrets are of a type that does not show them, and refusals name a place instead of the bytes.
+/// Guard: secrets are of a type that does not show them, and refusals name a place instead of the bytes. Taken out (the
+/// refusal with its text), the payload stood in the enricher's log.
 #[tokio::test(flavor = "multi_thread")]
 async fn t54_nobody_says_a_key_a_password_or_a_payload() {
     on_real_servers("t54_nobody_says_a_key", async |bench: &Bench| {

@@ -22,7 +22,8 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "in vain: {what}");
 }
 
-/// Guard: a closing partition waits for its batch and its offset is committed.
+/// Guard: a closing partition waits for its batch and its offset is committed. Taken out (neither), what had been published
+/// was not committed.
 #[tokio::test(flavor = "multi_thread")]
 async fn t27_an_enricher_told_to_end_under_load_commits_what_it_wrote_and_nothing_is_repeated() {
     on_real_servers("t27_an_enricher_told_to_end", async |bench: &Bench| {
@@ -57,7 +58,8 @@ async fn t27_an_enricher_told_to_end_under_load_commits_what_it_wrote_and_nothin
     .await;
 }
 
-/// Guard: every loop ends with the shutdown, in `shared::runtime`.
+/// Guard: every loop ends with the shutdown, in `shared::runtime`. Taken out in the scheduler, it was aborted when its time was
+/// over and ended with code 1.
 #[tokio::test(flavor = "multi_thread")]
 async fn t27_every_service_told_to_end_under_load_ends_in_time() {
     on_real_servers("t27_every_service_told_to_end", async |bench: &Bench| {
@@ -80,7 +82,8 @@ async fn is_not_ready(service: &Service) -> bool {
     service.readiness().await.0 == 503
 }
 
-/// Guard: waiting for an outside system ends with the shutdown, and every request has a timeout.
+/// Guard: waiting for an outside system ends with the shutdown, and every request has a timeout. Taken out in the scheduler, it
+/// was aborted and ended with code 1.
 #[tokio::test(flavor = "multi_thread")]
 async fn t28_a_service_told_to_end_while_a_server_is_away_ends_in_time() {
     on_real_servers("t28_a_service_told_to_end", async |bench: &Bench| {

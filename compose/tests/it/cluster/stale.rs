@@ -22,7 +22,8 @@ fn assert_gone(held: &StoredProduct, gone: &StoredProduct) {
     assert!(held.listing.prices.is_empty(), "{:?}", held.listing.prices);
 }
 
-/// Guard: nothing is deleted, so there is no tombstone to be forgotten, and `ObservedAt` decides.
+/// Guard: nothing is deleted, so there is no tombstone to be forgotten, and `ObservedAt` decides; taken out (an older
+/// observation wins), the older price was back.
 #[tokio::test(flavor = "multi_thread")]
 async fn t18_an_older_record_brings_nothing_back_after_the_catalog_forgot_its_deletes_and_restarted() {
     on_controlled_servers("t18_an_older_record", async |bench: &Bench| {

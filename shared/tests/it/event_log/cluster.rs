@@ -38,7 +38,7 @@ async fn publish_until(publisher: Publisher, stop: Arc<AtomicBool>, confirmed: A
 }
 
 /// Guard: `acks=all` with `min.insync.replicas=2`, and every client's patience; with one replica in sync it would be the
-/// luck of who was killed.
+/// luck of who was killed. `acks=all` taken out, the client library refuses an idempotent producer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t30_nothing_is_lost_while_leaders_and_coordinators_are_killed() {
     let Some(mut bench) = Bench::real() else { return };

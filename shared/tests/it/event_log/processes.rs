@@ -264,13 +264,14 @@ fn rounds() -> usize {
     std::env::var(ROUNDS).map_or(4, |rounds| rounds.parse().expect("EVENT_LOG_CHURN_ROUNDS is a number"))
 }
 
-/// Guard: what is committed was settled before, and a partition is read from there by whoever gets it.
+/// Guard: what is committed was settled before, and a partition is read from there by whoever gets it. Taken out (committed
+/// when read), what a killed member had in hand was never settled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t21_nothing_is_lost_while_members_are_killed_on_mock_brokers() {
     survives_kills(&Mock::of(1).bench).await;
 }
 
-/// Guard: as above.
+/// Guard: as above. Taken out, as above.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t21_nothing_is_lost_while_members_are_killed_on_kafka() {
     if let Some(mut bench) = Bench::real() {
@@ -324,13 +325,14 @@ async fn survives_kills(bench: &Bench) {
     }
 }
 
-/// Guard: what was lost is released without handing over, and the broker refuses commits of a generation that is over.
+/// Guard: what was lost is released without handing over, and the broker refuses commits of a generation that is over. The
+/// first taken out (what is lost is drained and handed over), the second still held.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t22_a_member_that_slept_beyond_its_session_commits_nothing_on_mock_brokers() {
     commits_nothing_after_sleep(&Mock::of(1).bench).await;
 }
 
-/// Guard: as above.
+/// Guard: as above. The first taken out, the second still held.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t22_a_member_that_slept_beyond_its_session_commits_nothing_on_kafka() {
     if let Some(mut bench) = Bench::real() {

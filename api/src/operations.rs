@@ -47,7 +47,9 @@ impl Operations {
     /// # Errors
     /// 405 with what is allowed, and 400 for a parameter that is unknown, repeated, empty or not text.
     pub(crate) fn check(&self, method: &Method, path: &str, query: Option<&str>) -> Result<Option<QueryValues>, Problem> {
-        let Some(item) = self.paths.iter().find(|item| item.matches(path)) else {
+        // A path of its own comes before one with a place for anything.
+        let matching = self.paths.iter().filter(|item| item.matches(path));
+        let Some(item) = matching.min_by_key(|item| item.places()) else {
             return Ok(None);
         };
         let Some((_, known)) = item.operations.iter().find(|(known, _)| known == method) else {
@@ -65,6 +67,10 @@ impl PathItem {
         let mut expected = self.segments.iter();
         let fits = segments(path).all(|segment| expected.next().is_some_and(|known| known.starts_with('{') || known == segment));
         fits && expected.next().is_none()
+    }
+
+    fn places(&self) -> usize {
+        self.segments.iter().filter(|segment| segment.starts_with('{')).count()
     }
 
     fn allow(&self) -> String {

@@ -16,7 +16,7 @@ use crate::values::Market;
 
 /// How many items a list has unless `limit` says otherwise.
 pub(crate) const DEFAULT_LIMIT: usize = 50;
-const MAX_LIMIT: usize = 500;
+pub(crate) const MAX_LIMIT: usize = 500;
 const MAX_TEXT: usize = 200;
 const MAX_NAME: usize = 300;
 const MAX_CURSOR: usize = 4_096;
@@ -273,6 +273,29 @@ impl Parameter for MinMargin {
     }
 }
 
+/// A profit in EUR, which may be a loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MinProfit(pub(crate) Decimal);
+
+impl MinProfit {
+    /// The least number of whole cents that is not below.
+    pub(crate) fn cents(self) -> i64 {
+        whole(self.0 * Decimal::ONE_HUNDRED, RoundingStrategy::ToPositiveInfinity)
+    }
+}
+
+impl Parameter for MinProfit {
+    fn schema() -> MetaSchema {
+        MetaSchema::new("number")
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        plain_decimal(text, true)
+            .map(|euros| MinProfit(euros.normalize()))
+            .ok_or_else(|| format!("an amount in EUR such as 5 or -0.50 is expected, not {}", shown(text)))
+    }
+}
+
 /// How many items a page has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limit(pub(crate) usize);
@@ -361,9 +384,12 @@ impl Parameter for Sort<ProductSort> {
     }
 }
 
-const OPPORTUNITY_FIELDS: [(&str, OpportunitySort); 6] = [
+const OPPORTUNITY_FIELDS: [(&str, OpportunitySort); 9] = [
     ("margin_percentage", OpportunitySort::MarginPercentage),
     ("margin", OpportunitySort::Margin),
+    ("profit", OpportunitySort::Profit),
+    ("roi", OpportunitySort::Roi),
+    ("buffer", OpportunitySort::Buffer),
     ("source_price_eur", OpportunitySort::SourcePriceEur),
     ("target_price_eur", OpportunitySort::TargetPriceEur),
     ("asin", OpportunitySort::Asin),

@@ -118,6 +118,7 @@ mod tests {
             min_margin_percent: "7.5".into(),
             leg_stale_after_ms: 1,
             markets: vec![],
+            seller: None,
         });
         assert_eq!(surroundings.min_margin_percent(Decimal::TEN), Decimal::new(75, 1));
     }

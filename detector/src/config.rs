@@ -1,8 +1,11 @@
 //! Settings from the environment.
 
+use std::sync::Arc;
+
 use reqwest::Url;
 use rust_decimal::Decimal;
 use shared::config::Environment;
+use shared::domain::profit::Seller;
 use shared::domain::rates::RatesOrigin;
 use shared::domain::{Marketplace, Staleness, UnixMillis};
 
@@ -19,6 +22,8 @@ pub struct Config {
     pub staleness: Staleness,
     /// `MARKETS`: every ordered pair of them is a route.
     pub markets: Vec<Marketplace>,
+    /// `SELLER_PROFILE`, `VAT_TABLE`, `FEE_TABLE`: for whom profits are computed.
+    pub seller: Arc<Seller>,
     /// `RATES_FILE`, else `ECB_RATES_URL`; none = the ECB with real data, the shipped set with simulated data.
     pub rates: Option<RatesSource>,
 }
@@ -31,6 +36,7 @@ impl Config {
             min_margin_percent: environment.decimal("MIN_MARGIN_PERCENT", Decimal::TEN, Decimal::ZERO..=Decimal::from(100_000)),
             staleness: environment.staleness(),
             markets: environment.markets(),
+            seller: environment.seller(),
             rates: read_rates_source(environment),
         }
     }
@@ -40,6 +46,7 @@ impl Config {
             min_margin_percent: self.min_margin_percent,
             leg_stale_after_ms: self.staleness.leg_millis,
             markets: self.markets.clone(),
+            seller: Arc::clone(&self.seller),
         }
     }
 }

@@ -12,8 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::NaiveDate;
 use shared::domain::margin::margin;
 use shared::domain::opportunity::{ClosedReason, Evaluation, EventKind, LastEvent, RatesUsed};
+use shared::domain::profit::{ArticleFacts, Given, Net, Route, Sources, resolve};
 use shared::domain::{
-    Asin, Currency, ExchangeRate, ExchangeRates, Listing, Marketplace, Money, Opportunity, OpportunityId, Percentage, ShownPrice, Staleness, StoredProduct,
+    Asin, Currency, ExchangeRate, ExchangeRates, Listing, Marketplace, Money, Opportunity, OpportunityId, Percentage, Product, ShownPrice, StoredProduct,
     UnixMillis,
 };
 use shared::wire::OpportunityEvent;
@@ -52,6 +53,8 @@ pub struct Numbers {
     pub margin: Money,
     pub margin_percentage: Percentage,
     pub exchange_rate: Option<RatesUsed>,
+    /// Of an open gap only.
+    pub net: Option<Net>,
     pub source_observed_at: UnixMillis,
     pub target_observed_at: UnixMillis,
 }
@@ -97,15 +100,14 @@ pub fn route_ids(asin: Asin, configured: &[Marketplace], known: impl IntoIterato
 #[must_use]
 pub fn evaluate(product: &StoredProduct, basis: &Basis, now: UnixMillis) -> Vec<RouteEvaluation> {
     let settings = &basis.settings;
-    let staleness = settings.staleness();
-    let prices: BTreeMap<Marketplace, ShownPrice> = product.product.shown_prices(now, staleness);
+    let prices: BTreeMap<Marketplace, ShownPrice> = product.product.shown_prices(now, settings.staleness());
     let is_configured = |marketplace: Marketplace| settings.markets.contains(&marketplace);
     route_ids(product.product.asin, &settings.markets, product.product.markets.keys().copied())
         .into_iter()
         .map(|id| {
             let over_currencies = id.source.currency() != Currency::EUR || id.target.currency() != Currency::EUR;
             let finding = if is_configured(id.source) && is_configured(id.target) {
-                find(&id, &prices, basis, staleness, now)
+                find(&id, &product.product, &prices, basis, now)
             } else {
                 Finding::Impossible(ClosedReason::Config)
             };
@@ -124,7 +126,8 @@ pub fn evaluate(product: &StoredProduct, basis: &Basis, now: UnixMillis) -> Vec<
         .collect()
 }
 
-fn find(id: &OpportunityId, prices: &BTreeMap<Marketplace, ShownPrice>, basis: &Basis, staleness: Staleness, now: UnixMillis) -> Finding {
+fn find(id: &OpportunityId, product: &Product, prices: &BTreeMap<Marketplace, ShownPrice>, basis: &Basis, now: UnixMillis) -> Finding {
+    let staleness = basis.settings.staleness();
     let (Some(source), Some(target)) = (prices.get(&id.source), prices.get(&id.target)) else {
         return Finding::Impossible(ClosedReason::PriceGone);
     };
@@ -158,7 +161,7 @@ fn find(id: &OpportunityId, prices: &BTreeMap<Marketplace, ShownPrice>, basis: &
             .filter_map(|currency| Some((*currency, *rates.units_per_eur.get(currency)?)))
             .collect(),
     });
-    let numbers = Numbers {
+    let mut numbers = Numbers {
         source_price: source.price,
         target_price: target.price,
         source_price_eur: gap.source_eur,
@@ -166,15 +169,36 @@ fn find(id: &OpportunityId, prices: &BTreeMap<Marketplace, ShownPrice>, basis: &
         margin: gap.margin,
         margin_percentage: gap.percentage,
         exchange_rate,
+        net: None,
         source_observed_at: source.observed_at,
         target_observed_at: target.observed_at,
     };
     // The rounded number decides, since it is the one that is shown.
     if gap.percentage.to_decimal() > basis.settings.min_margin_percent {
+        numbers.net = net(id, product, &numbers, rates, basis, now);
         Finding::Open(numbers)
     } else {
         Finding::TooSmall(numbers)
     }
+}
+
+/// What is left of a gap for the seller; none where a cost of the route is not known, which keeps no gap from being shown.
+fn net(id: &OpportunityId, product: &Product, numbers: &Numbers, rates: Option<&ExchangeRates>, basis: &Basis, now: UnixMillis) -> Option<Net> {
+    let route = Route {
+        source: id.source,
+        target: id.target,
+        source_price: numbers.source_price,
+        target_price: numbers.target_price,
+    };
+    let seller = &basis.settings.seller;
+    let sources = Sources {
+        profile: &seller.profile,
+        tables: &seller.tables,
+        rates,
+        at: now.to_utc().date_naive(),
+    };
+    let costs = resolve(&route, &Given::default(), &ArticleFacts::of(product, id.target), &sources).ok()?;
+    Net::of(&route, costs).ok()
 }
 
 /// Rates are needed and there are none to use.
@@ -286,6 +310,7 @@ fn open(closed: Option<&Opportunity>, names: &Listing, route: &RouteEvaluation, 
         margin: numbers.margin,
         margin_percentage: numbers.margin_percentage,
         exchange_rate: numbers.exchange_rate.clone(),
+        net: numbers.net.clone(),
         is_active: true,
         closed_reason: None,
         first_seen: closed.map_or(now, |closed| closed.first_seen),
@@ -316,6 +341,7 @@ fn update(stored: &Opportunity, names: &Listing, route: &RouteEvaluation, number
         margin: numbers.margin,
         margin_percentage: numbers.margin_percentage,
         exchange_rate: numbers.exchange_rate.clone(),
+        net: numbers.net.clone(),
         ..stored.clone()
     };
     let is_news = opportunity != *stored;

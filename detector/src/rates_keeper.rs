@@ -248,6 +248,7 @@ mod tests {
                     min_margin_percent: 10.into(),
                     leg_stale_after_ms: 1,
                     markets: markets.to_vec(),
+                    seller: Arc::default(),
                 },
                 1,
             ),

@@ -1,9 +1,12 @@
 //! [`Settings`]: what the detector evaluates by, with a version that orders evaluations. Pure.
 
+use std::sync::Arc;
+
 use rust_decimal::Decimal;
 use shared::domain::listing::next_revision;
+use shared::domain::profit::Seller;
 use shared::domain::{Marketplace, Staleness, UnixMillis};
-use shared::wire::state::DetectorSettings;
+use shared::wire::state::{DetectorSettings, SellerDocument};
 
 /// Threshold, age of legs and marketplaces, as the environment has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub struct Rules {
     pub leg_stale_after_ms: i64,
     /// `MARKETS`: every ordered pair of them is a route.
     pub markets: Vec<Marketplace>,
+    /// `SELLER_PROFILE`, `VAT_TABLE`, `FEE_TABLE`: for whom profits are computed.
+    pub seller: Arc<Seller>,
 }
 
 /// The rules in force. All replicas go by those in the catalog; a process writes its own there when it starts.
@@ -27,6 +32,8 @@ pub struct Settings {
     pub leg_stale_after_ms: i64,
     /// See [`Rules`].
     pub markets: Vec<Marketplace>,
+    /// See [`Rules`].
+    pub seller: Arc<Seller>,
 }
 
 impl Settings {
@@ -38,6 +45,7 @@ impl Settings {
             min_margin_percent: rules.min_margin_percent,
             leg_stale_after_ms: rules.leg_stale_after_ms,
             markets: rules.markets.clone(),
+            seller: Arc::clone(&rules.seller),
         }
     }
 
@@ -50,7 +58,7 @@ impl Settings {
         }
     }
 
-    /// As stored; `None` where the threshold is not a decimal, which nobody of us writes.
+    /// As stored; `None` where something of it cannot be read: an older version wrote no seller.
     #[must_use]
     pub fn from_wire(document: &DetectorSettings) -> Option<Self> {
         Some(Settings {
@@ -58,6 +66,7 @@ impl Settings {
             min_margin_percent: document.min_margin_percent.parse().ok()?,
             leg_stale_after_ms: document.leg_stale_after_ms,
             markets: document.markets.clone(),
+            seller: Arc::new(document.seller.as_ref()?.to_seller()?),
         })
     }
 
@@ -69,6 +78,7 @@ impl Settings {
             min_margin_percent: self.min_margin_percent.to_string(),
             leg_stale_after_ms: self.leg_stale_after_ms,
             markets: self.markets.clone(),
+            seller: Some(SellerDocument::from(&*self.seller)),
         }
     }
 
@@ -81,6 +91,7 @@ impl Settings {
         self.min_margin_percent == rules.min_margin_percent
             && self.leg_stale_after_ms == rules.leg_stale_after_ms
             && sorted(&self.markets) == sorted(&rules.markets)
+            && self.seller == rules.seller
     }
 }
 
@@ -104,6 +115,7 @@ mod tests {
             min_margin_percent: percent.parse().unwrap(),
             leg_stale_after_ms: 86_400_000,
             markets: markets.to_vec(),
+            seller: Arc::default(),
         }
     }
 
@@ -118,6 +130,21 @@ mod tests {
         assert_eq!(put_in_force(&rules("12", &[DE, IT]), Some(&first), UnixMillis(9)).unwrap().version, 9);
         // A clock that stepped back does not make versions fall.
         assert_eq!(put_in_force(&rules("12", &[DE, IT]), Some(&first), UnixMillis(1)).unwrap().version, 6);
+    }
+
+    #[test]
+    fn another_seller_is_another_version_and_a_record_without_one_is_replaced() {
+        let first = put_in_force(&rules("10", &[Marketplace::DE]), None, UnixMillis(5)).unwrap();
+        let mut changed = rules("10", &[Marketplace::DE]);
+        let mut seller = Seller::default();
+        seller.profile.home = "UK".into();
+        changed.seller = Arc::new(seller);
+        assert_eq!(put_in_force(&changed, Some(&first), UnixMillis(9)).unwrap().version, 9);
+        let older = DetectorSettings {
+            seller: None,
+            ..first.to_wire()
+        };
+        assert_eq!(Settings::from_wire(&older), None);
     }
 
     #[test]

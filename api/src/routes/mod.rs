@@ -1,5 +1,6 @@
 //! The resources, one file each: document, handler and its text in the API's document together.
 
+mod costs;
 mod health;
 mod metrics;
 mod opportunities;
@@ -7,6 +8,7 @@ mod products;
 mod profit;
 mod runs;
 mod stats;
+mod what_if;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::values::Relation;
 pub(crate) type Routes = (
     products::ProductRoutes,
     opportunities::OpportunityRoutes,
+    what_if::WhatIfRoutes,
     profit::ProfitRoutes,
     stats::StatsRoutes,
     runs::RunRoutes,
@@ -34,6 +37,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Routes {
     (
         products::ProductRoutes::new(Arc::clone(&api)),
         opportunities::OpportunityRoutes::new(Arc::clone(&api)),
+        what_if::WhatIfRoutes::new(Arc::clone(&api)),
         profit::ProfitRoutes::new(Arc::clone(&api)),
         stats::StatsRoutes::new(Arc::clone(&api)),
         runs::RunRoutes::new(Arc::clone(&api)),

@@ -10,15 +10,17 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use shared::domain::listing::name_key;
 use shared::domain::opportunity::RatesUsed;
+use shared::domain::profit::ledger;
 use shared::domain::{Asin, Marketplace, Opportunity, OpportunityId, Percentage, Staleness, UnixMillis};
 use shared::ports::catalog::{OpportunityQuery, OpportunitySort, Sort};
 
+use super::profit::LedgerDocument;
 use super::{Group, TotalDocument, key};
 use crate::answer::Answered;
 use crate::api::Api;
 use crate::error::{FetchError, ItemFailure, ListFailure, Problem};
 use crate::freshness::DependsOn;
-use crate::params::{Cursor, DEFAULT_LIMIT, Limit, MinMargin, Name, Path, Query};
+use crate::params::{Cursor, DEFAULT_LIMIT, Limit, MinMargin, MinProfit, Name, Path, Query};
 use crate::values::{Amount, Closed, CurrencyCode, Instant, Market};
 
 /// The handlers.
@@ -64,6 +66,17 @@ struct OpportunityDocument {
     margin: Amount,
     /// The margin in percent of `source_price_eur`, two decimals.
     margin_percentage: Amount,
+    /// What is left of the margin for the configured seller (`SELLER_PROFILE`) after VAT, fees, freight and currency, EUR;
+    /// below zero is a loss. Null where a cost of the route is not known.
+    #[oai(nullable)]
+    profit: Option<Amount>,
+    /// `100 * profit / capital`, the capital being purchase, freight, prep, duty, broker and other; null where none is tied up.
+    #[oai(nullable)]
+    roi_percentage: Option<Amount>,
+    /// `100 * (target_price - break_even_price) / target_price`: how far the price may fall before the profit is gone; below
+    /// zero it has to rise by that much. Null where no price breaks even.
+    #[oai(nullable)]
+    buffer_percentage: Option<Amount>,
     /// Currency of `margin` and of the prices in EUR.
     currency: CurrencyCode,
     /// The rates it was computed with; null when both prices are in EUR.
@@ -88,6 +101,44 @@ struct OpportunityDocument {
     buy_url: String,
     /// Where people sell it.
     sell_url: String,
+}
+
+/// An opportunity with the ledger of its profit, and the other ways to sell the article.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(rename = "OpportunityDetail")]
+struct DetailDocument {
+    /// The opportunity.
+    #[oai(flatten)]
+    #[serde(flatten)]
+    opportunity: OpportunityDocument,
+    /// Why it is worth what it is worth to the configured seller, line by line, as of its last evaluation; null where a cost of
+    /// the route is not known.
+    #[oai(nullable)]
+    ledger: Option<LedgerDocument>,
+    /// The article's other routes on which a gap is open, by profit, greatest first.
+    alternatives: Vec<AlternativeDocument>,
+}
+
+/// Another route of the same article.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(rename = "RouteAlternative")]
+struct AlternativeDocument {
+    /// `ASIN:SOURCE:TARGET`.
+    id: String,
+    /// Where it is bought.
+    source_market: Market,
+    /// Where it is sold.
+    target_market: Market,
+    /// EUR, gross.
+    margin: Amount,
+    /// In percent of the source price.
+    margin_percentage: Amount,
+    /// EUR, for the configured seller; null where it is not known.
+    #[oai(nullable)]
+    profit: Option<Amount>,
+    /// Of the capital tied up; null where it is not known.
+    #[oai(nullable)]
+    roi_percentage: Option<Amount>,
 }
 
 /// Reference rates of the European Central Bank that were used.
@@ -121,6 +172,9 @@ struct OpportunityListDocument {
 #[derive(Debug, Clone)]
 struct Asked {
     min_margin: Option<Percentage>,
+    min_profit: Option<i64>,
+    min_roi: Option<Percentage>,
+    min_buffer: Option<Percentage>,
     source: Option<Marketplace>,
     target: Option<Marketplace>,
     asin: Option<Asin>,
@@ -136,6 +190,9 @@ impl Asked {
     fn query(self, now: UnixMillis, staleness: Staleness) -> OpportunityQuery {
         OpportunityQuery {
             min_margin: self.min_margin,
+            min_profit: self.min_profit,
+            min_roi: self.min_roi,
+            min_buffer: self.min_buffer,
             source: self.source,
             target: self.target,
             asin: self.asin,
@@ -170,6 +227,12 @@ impl OpportunityRoutes {
         request: &Request,
         /// Margin of at least this many percent.
         min_margin: Query<MinMargin>,
+        /// Profit of at least this, EUR; where it is not known it is not found. Likewise the next two.
+        min_profit: Query<MinProfit>,
+        /// Return on capital of at least this many percent.
+        min_roi: Query<MinMargin>,
+        /// Buffer of at least this many percent.
+        min_buffer: Query<MinMargin>,
         /// Bought in this marketplace. `GB` is accepted for `UK`.
         source_market: Query<Market>,
         /// Sold in this marketplace.
@@ -191,6 +254,9 @@ impl OpportunityRoutes {
     ) -> Result<Answered<OpportunityListDocument>, ListFailure> {
         let asked = Asked {
             min_margin: min_margin.0.map(MinMargin::at_least),
+            min_profit: min_profit.0.map(MinProfit::cents),
+            min_roi: min_roi.0.map(MinMargin::at_least),
+            min_buffer: min_buffer.0.map(MinMargin::at_least),
             source: source_market.0.map(|market| market.0),
             target: target_market.0.map(|market| market.0),
             asin: asin.0,
@@ -212,14 +278,14 @@ impl OpportunityRoutes {
 
     /// One opportunity
     ///
-    /// Open or closed; a closed one has the numbers it last had.
+    /// Open or closed; a closed one has the numbers it last had. With the ledger of its profit and the article's other routes.
     #[oai(path = "/opportunities/:id", method = "get", operation_id = "get_opportunity")]
     async fn get(
         &self,
         request: &Request,
         /// `ASIN:SOURCE:TARGET`.
         id: Path<OpportunityId>,
-    ) -> Result<Answered<OpportunityDocument>, ItemFailure> {
+    ) -> Result<Answered<DetailDocument>, ItemFailure> {
         let key = key("opportunity", &id.0);
         let held = self.api.answer(DependsOn::OneDocument, &key, get(Arc::clone(&self.api), id.0)).await?;
         Ok(Answered::new(held, request.headers(), self.api.now()))
@@ -249,12 +315,43 @@ async fn list(api: Arc<Api>, asked: Asked) -> Result<OpportunityListDocument, Fe
     })
 }
 
-async fn get(api: Arc<Api>, id: OpportunityId) -> Result<OpportunityDocument, FetchError> {
-    let found = api.catalog.read_opportunities(&[id]).await?.into_iter().flatten().next();
-    let opportunity = found.ok_or_else(|| Problem::NotKnown {
+async fn get(api: Arc<Api>, id: OpportunityId) -> Result<DetailDocument, FetchError> {
+    let others = OpportunityId::routes(id.asin, &api.config.markets).filter(|&other| other != id);
+    let ids: Vec<OpportunityId> = std::iter::once(id).chain(others).collect();
+    let mut found = api.catalog.read_opportunities(&ids).await?.into_iter();
+    let opportunity = found.next().flatten().ok_or_else(|| Problem::NotKnown {
         what: format!("opportunity {id}"),
     })?;
-    Ok(OpportunityDocument::of(opportunity.value, api.now(), api.config.staleness))
+    let (now, staleness) = (api.now(), api.config.staleness);
+    let mut others: Vec<Opportunity> = found.flatten().map(|other| other.value).collect();
+    others.retain(|other| other.is_active_at(now, staleness));
+    others.sort_by_key(|other| (std::cmp::Reverse(other.net.as_ref().map(|net| net.profit.minor)), other.id));
+    let opportunity = opportunity.value;
+    let ledger = opportunity.net.as_ref().and_then(|net| {
+        // It was computed before, from the same numbers.
+        let ledger = ledger(&opportunity.route(), &net.costs).ok()?;
+        Some(LedgerDocument::of(ledger, net.costs.regime.value))
+    });
+    Ok(DetailDocument {
+        opportunity: OpportunityDocument::of(opportunity, now, staleness),
+        ledger,
+        alternatives: others.into_iter().map(AlternativeDocument::of).collect(),
+    })
+}
+
+impl AlternativeDocument {
+    fn of(opportunity: Opportunity) -> Self {
+        let net = opportunity.net.as_ref();
+        AlternativeDocument {
+            id: opportunity.id.to_string(),
+            source_market: opportunity.id.source.into(),
+            target_market: opportunity.id.target.into(),
+            margin: opportunity.margin.into(),
+            margin_percentage: opportunity.margin_percentage.into(),
+            profit: net.map(|net| net.profit.into()),
+            roi_percentage: net.and_then(|net| net.roi).map(Amount::from),
+        }
+    }
 }
 
 impl OpportunityDocument {
@@ -268,6 +365,7 @@ impl OpportunityDocument {
             None => Some(Closed("stale")),
         };
         let OpportunityId { asin, source, target } = opportunity.id;
+        let net = opportunity.net.as_ref();
         OpportunityDocument {
             id: opportunity.id.to_string(),
             asin: asin.to_string(),
@@ -284,6 +382,9 @@ impl OpportunityDocument {
             target_price_eur: opportunity.target_price_eur.into(),
             margin: opportunity.margin.into(),
             margin_percentage: opportunity.margin_percentage.into(),
+            profit: net.map(|net| net.profit.into()),
+            roi_percentage: net.and_then(|net| net.roi).map(Amount::from),
+            buffer_percentage: net.and_then(|net| net.buffer).map(Amount::from),
             currency: CurrencyCode(opportunity.margin.currency.code()),
             exchange_rate: opportunity.exchange_rate.map(RatesUsedDocument::of),
             is_active,
@@ -320,6 +421,9 @@ mod tests {
     fn a_margin_below_what_is_recorded_is_told() {
         let asked = |hundredths: Option<i64>| Asked {
             min_margin: hundredths.map(Percentage),
+            min_profit: None,
+            min_roi: None,
+            min_buffer: None,
             source: None,
             target: None,
             asin: None,

@@ -7,15 +7,14 @@ use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use rust_decimal::Decimal;
 use serde::Serialize;
-use shared::domain::profit::{
-    ArticleFacts, Given, GivenReferral, Ledger, Line, ReferralRule, Regime, Route, RuleKind, Share, Sources, Step, Unresolved, ledger, resolve,
-};
+use shared::domain::profit::{ArticleFacts, Given, Ledger, Line, Regime, Route, Sources, Unresolved, ledger, resolve};
 use shared::domain::{Currency, Marketplace, Money};
 
 use super::Group;
+use super::costs::costs_document;
 use crate::api::Api;
 use crate::error::{Problem, QuestionFailure};
-use crate::sent::{SentFlag, SentMarket, SentNumber, SentShare, SentWord};
+use crate::sent::{SentMarket, SentNumber, SentWord};
 use crate::values::{Amount, CurrencyCode, LineEffect, LineOrigin, RegimeCode};
 
 /// The handlers.
@@ -23,92 +22,26 @@ pub(crate) struct ProfitRoutes {
     api: Arc<Api>,
 }
 
-/// A route and what is known of its costs. Amounts are decimals, shares fractions (0.15 for 15 %). What is left out comes
-/// from the seller profile and the dated tables, and the lines of the answer say so.
-#[derive(Debug, Clone, Object)]
-#[oai(rename = "ProfitQuestion", deny_unknown_fields)]
-struct QuestionDocument {
-    /// The seller's position towards VAT. `RC`: invoiced without VAT, reverse charge. `DOM`: domestic invoice, input VAT
-    /// deducted. `LOST`: the VAT paid is not deducted. `SMALL`: not registered, no VAT on the sale, VAT on Amazon's fees is a
-    /// cost. `MARGIN`: margin scheme, VAT on the difference. `IMPORT`: over a customs border.
-    regime: SentWord,
-    /// Where it is bought. `GB` is accepted for `UK`.
-    source_market: SentMarket,
-    /// Where it is sold.
-    target_market: SentMarket,
-    /// Price paid where it is bought, VAT included, in that marketplace's currency.
-    source_price: SentNumber,
-    /// Price the customer pays where it is sold, VAT and shipping included, in that marketplace's currency.
-    target_price: SentNumber,
-    /// VAT in the price where it is bought.
-    vat_source: Option<SentShare>,
-    /// VAT in the price where it is sold.
-    vat_target: Option<SentShare>,
-    /// VAT on Amazon's fees that a small business does not recover; that of the target where it is left out.
-    fee_vat: Option<SentShare>,
-    /// `IMPORT` only: the supplier sells without VAT, because it leaves the country.
-    export_zero_rated: Option<SentFlag>,
-    /// Amazon's share of the price.
-    referral: Option<ReferralDocument>,
-    /// The referral fee is at least this, target currency.
-    referral_minimum: Option<SentNumber>,
-    /// Closing fee of media, target currency.
-    closing_fee: Option<SentNumber>,
-    /// Fulfilment by Amazon, target currency.
-    fba_fee: Option<SentNumber>,
-    /// Digital services fee, of referral and fulfilment fee.
-    dsf_rate: Option<SentShare>,
-    /// Inbound freight, EUR.
-    freight: Option<SentNumber>,
-    /// Preparation, EUR.
-    prep: Option<SentNumber>,
-    /// Storage until it is sold, EUR.
-    storage: Option<SentNumber>,
-    /// Allowance for returns, EUR.
-    returns: Option<SentNumber>,
-    /// Customs duty, EUR.
-    duty: Option<SentNumber>,
-    /// Customs broker, EUR.
-    broker: Option<SentNumber>,
-    /// Anything else, EUR.
-    other: Option<SentNumber>,
-    /// For routes over currencies; today's where it is left out. Ignored between two marketplaces in EUR.
-    exchange_rate: Option<ExchangeDocument>,
-}
-
-/// A referral fee: one `rate`, a `category` of the fee table, or a rule of a `kind` with `steps`.
-#[derive(Debug, Clone, Object)]
-#[oai(rename = "Referral", deny_unknown_fields)]
-struct ReferralDocument {
-    /// One rate for every price.
-    rate: Option<SentShare>,
-    /// A category of the fee table, such as `watches` or `everything_else`.
-    category: Option<SentWord>,
-    /// `whole`: the price picks one rate for all of it. `marginal`: each rate applies to its portion of the price.
-    kind: Option<SentWord>,
-    /// Rates by price, the last without `up_to`.
-    steps: Option<Vec<StepDocument>>,
-}
-
-/// A rate up to a price.
-#[derive(Debug, Clone, Object)]
-#[oai(rename = "ReferralStep", deny_unknown_fields)]
-struct StepDocument {
-    /// Up to this price, itself included, target currency; left out in the last step.
-    up_to: Option<SentNumber>,
-    /// Of the price, or of its portion.
-    rate: SentShare,
-}
-
-/// Between the euro and the route's other currency.
-#[derive(Debug, Clone, Object)]
-#[oai(rename = "ExchangeRateAsked", deny_unknown_fields)]
-struct ExchangeDocument {
-    /// Units of the currency that is not the euro per 1 EUR.
-    units_per_eur: Option<SentNumber>,
-    /// Part of a payout that its conversion costs; 0 where it is left out.
-    spread: Option<SentShare>,
-}
+costs_document!(
+    /// A route and what is known of its costs. Amounts are decimals, shares fractions (0.15 for 15 %). What is left out comes
+    /// from the seller profile and the dated tables, and the lines of the answer say so.
+    #[derive(Debug, Clone, Object)]
+    #[oai(rename = "ProfitQuestion", deny_unknown_fields)]
+    QuestionDocument {
+        /// The seller's position towards VAT. `RC`: invoiced without VAT, reverse charge. `DOM`: domestic invoice, input VAT
+        /// deducted. `LOST`: the VAT paid is not deducted. `SMALL`: not registered, no VAT on the sale, VAT on Amazon's fees is a
+        /// cost. `MARGIN`: margin scheme, VAT on the difference. `IMPORT`: over a customs border.
+        regime: SentWord,
+        /// Where it is bought. `GB` is accepted for `UK`.
+        source_market: SentMarket,
+        /// Where it is sold.
+        target_market: SentMarket,
+        /// Price paid where it is bought, VAT included, in that marketplace's currency.
+        source_price: SentNumber,
+        /// Price the customer pays where it is sold, VAT and shipping included, in that marketplace's currency.
+        target_price: SentNumber,
+    }
+);
 
 /// One line of a ledger.
 #[derive(Debug, Clone, Object, Serialize)]
@@ -231,7 +164,8 @@ impl ProfitRoutes {
     }
 }
 
-fn refuse(unresolved: Unresolved) -> Problem {
+/// What nobody says, as a problem of the question.
+pub(super) fn refuse(unresolved: Unresolved) -> Problem {
     match unresolved {
         Unresolved::NoRate(_) => Problem::question(format!("{unresolved}: say exchange_rate")),
         Unresolved::Amount { field, amount, digits } => {
@@ -260,32 +194,9 @@ impl Asked {
             source_price: price("source_price", &question.source_price, source)?,
             target_price: price("target_price", &question.target_price, target)?,
         };
-        let number = |field: &str, sent: &Option<SentNumber>| sent.as_ref().map(|sent| sent.read(field)).transpose();
-        let share = |field: &str, sent: &Option<SentShare>| sent.as_ref().map(|sent| sent.read(field)).transpose();
-        let exchange = question.exchange_rate.as_ref();
         let given = Given {
             regime: Some(question.regime.read::<Regime>("regime", "a VAT regime such as RC")?),
-            vat_source: share("vat_source", &question.vat_source)?,
-            vat_target: share("vat_target", &question.vat_target)?,
-            fee_vat: share("fee_vat", &question.fee_vat)?,
-            export_zero_rated: question.export_zero_rated.as_ref().map(|sent| sent.read("export_zero_rated")).transpose()?,
-            referral: question.referral.as_ref().map(referral).transpose()?,
-            referral_minimum: number("referral_minimum", &question.referral_minimum)?,
-            closing_fee: number("closing_fee", &question.closing_fee)?,
-            fba_fee: number("fba_fee", &question.fba_fee)?,
-            dsf_rate: share("dsf_rate", &question.dsf_rate)?,
-            freight: number("freight", &question.freight)?,
-            prep: number("prep", &question.prep)?,
-            storage: number("storage", &question.storage)?,
-            returns: number("returns", &question.returns)?,
-            duty: number("duty", &question.duty)?,
-            broker: number("broker", &question.broker)?,
-            other: number("other", &question.other)?,
-            units_per_eur: exchange.and_then(|exchange| exchange.units_per_eur.as_ref()).map(units_per_eur).transpose()?,
-            spread: exchange
-                .and_then(|exchange| exchange.spread.as_ref())
-                .map(|sent| sent.read("exchange_rate.spread"))
-                .transpose()?,
+            ..question.costs()?
         };
         Ok(Asked { route, given })
     }
@@ -307,43 +218,6 @@ fn price(field: &str, sent: &SentNumber, market: Marketplace) -> Result<Money, P
         return Err(refused());
     }
     Money::from_decimal(amount, currency).map_err(|_| refused())
-}
-
-fn units_per_eur(sent: &SentNumber) -> Result<Decimal, Problem> {
-    let units = sent.read("exchange_rate.units_per_eur")?;
-    if units > Decimal::ZERO {
-        Ok(units)
-    } else {
-        Err(Problem::field("exchange_rate.units_per_eur", format!("is {units}: more than 0 is expected")))
-    }
-}
-
-fn referral(document: &ReferralDocument) -> Result<GivenReferral, Problem> {
-    let rule = |rule: Result<ReferralRule, _>| {
-        rule.map(GivenReferral::Rule)
-            .map_err(|error: shared::domain::profit::NotARule| Problem::field("referral", error.to_string()))
-    };
-    match (&document.rate, &document.category, &document.kind, &document.steps) {
-        (Some(rate), None, None, None) => Ok(GivenReferral::Rule(ReferralRule::flat(rate.read("referral.rate")?))),
-        (None, Some(category), None, None) => Ok(GivenReferral::Category(category.read("referral.category", "a category")?)),
-        (None, None, Some(kind), Some(steps)) => {
-            let kind = match kind.read::<String>("referral.kind", "whole or marginal")?.as_str() {
-                "whole" => RuleKind::Whole,
-                "marginal" => RuleKind::Marginal,
-                other => return Err(Problem::field("referral.kind", format!("is {other:.20}: whole or marginal is expected"))),
-            };
-            let steps = steps.iter().map(|step| {
-                let up_to = step.up_to.as_ref().map(|sent| sent.read("referral.steps.up_to")).transpose()?;
-                let rate: Share = step.rate.read("referral.steps.rate")?;
-                Ok(Step { up_to, rate })
-            });
-            rule(ReferralRule::of_steps(kind, steps.collect::<Result<_, Problem>>()?))
-        }
-        _ => Err(Problem::field(
-            "referral",
-            "is expected to be a rate, a category, or a kind with steps".to_owned(),
-        )),
-    }
 }
 
 impl LedgerDocument {

@@ -68,6 +68,7 @@ async fn paths_and_parameters_are_the_agreed_ones() {
         "/metrics",
         "/opportunities",
         "/opportunities/{id}",
+        "/opportunities/what-if",
         "/products",
         "/products/{asin}",
         "/profit",
@@ -79,7 +80,7 @@ async fn paths_and_parameters_are_the_agreed_ones() {
         ("/products", "q market brand category active min_price max_price sort limit cursor"),
         (
             "/opportunities",
-            "min_margin source_market target_market asin brand category active sort limit cursor",
+            "min_margin min_profit min_roi min_buffer source_market target_market asin brand category active sort limit cursor",
         ),
         ("/runs", "job status limit cursor"),
         ("/products/{asin}", "asin"),
@@ -110,6 +111,7 @@ async fn answers_fit_their_schemas() {
         ("/products/B0D1XD1ZV3", "/products/{asin}"),
         ("/opportunities", "/opportunities"),
         ("/opportunities?min_margin=1", "/opportunities"),
+        ("/opportunities/B0D1XD1ZV3:ES:IT", "/opportunities/{id}"),
         ("/stats", "/stats"),
         ("/runs", "/runs"),
         ("/health/live", "/health/live"),
@@ -133,6 +135,22 @@ async fn answers_fit_their_schemas() {
         &post["responses"]["200"]["content"]["application/json; charset=utf-8"]["schema"],
         &ledger.json(),
         "/profit",
+    );
+    let post = &document["paths"]["/opportunities/what-if"]["post"];
+    let question = serde_json::json!({"regime": "LOST", "freight": 3.2, "limit": 10});
+    check(
+        &document,
+        &post["requestBody"]["content"]["application/json; charset=utf-8"]["schema"],
+        &question,
+        "what if",
+    );
+    let answer = api.post("/opportunities/what-if", &question).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    check(
+        &document,
+        &post["responses"]["200"]["content"]["application/json; charset=utf-8"]["schema"],
+        &answer.json(),
+        "/opportunities/what-if",
     );
     let problem = api.get("/nothing").await.json();
     check(&document, &document["components"]["schemas"]["Problem"], &problem, "problem");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use shared::ports::catalog::StateKind;
 
 use crate::harness::TestApi;
-use crate::samples::{NOW, producer_status, rates_record};
+use crate::samples::{NOW, opportunity, producer_status, rates_record};
 
 /// Buy in Spain at 49.90, sell in Italy at 89.90: the example of the documentation. As text, for the digits.
 pub fn question() -> Value {
@@ -287,4 +287,91 @@ async fn the_published_vectors_come_out() {
             }
         }
     }
+}
+
+/// Opportunities of three routes, and the profit of each as it is listed.
+async fn three_routes() -> TestApi {
+    let api = TestApi::start().await;
+    api.put_opportunities(vec![
+        opportunity("B0D1XD1ZV3:ES:IT", 4_990, 8_990),
+        opportunity("B0D1XD1ZV3:ES:DE", 4_990, 6_990),
+        opportunity("B000000001:FR:IT", 4_990, 7_990),
+    ])
+    .await;
+    api
+}
+
+#[tokio::test]
+async fn opportunities_are_filtered_and_sorted_by_what_is_left_of_them() {
+    let api = three_routes().await;
+    let all = api.json("/opportunities?sort=-profit").await;
+    let profits: Vec<String> = all["items"].as_array().expect("items").iter().map(|item| digits(&item["profit"])).collect();
+    assert_eq!(
+        api.get("/opportunities?sort=-profit").await.ids(),
+        ["B0D1XD1ZV3:ES:IT", "B000000001:FR:IT", "B0D1XD1ZV3:ES:DE"]
+    );
+    for sort in ["profit", "roi", "buffer"] {
+        let ids = api.get(&format!("/opportunities?sort={sort}")).await.ids();
+        assert_eq!(ids, ["B0D1XD1ZV3:ES:DE", "B000000001:FR:IT", "B0D1XD1ZV3:ES:IT"], "{sort}");
+    }
+    let found = api.get(&format!("/opportunities?min_profit={}", profits[1])).await.ids();
+    assert_eq!(found, ["B0D1XD1ZV3:ES:IT", "B000000001:FR:IT"]);
+    let roi = digits(&all["items"][0]["roi_percentage"]);
+    assert_eq!(api.get(&format!("/opportunities?min_roi={roi}")).await.ids(), ["B0D1XD1ZV3:ES:IT"]);
+    let buffer = digits(&all["items"][0]["buffer_percentage"]);
+    assert_eq!(api.get(&format!("/opportunities?min_buffer={buffer}")).await.ids(), ["B0D1XD1ZV3:ES:IT"]);
+    assert_eq!(api.get("/opportunities?min_profit=1000000").await.ids(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_opportunity_shows_its_ledger_and_the_articles_other_routes() {
+    let api = three_routes().await;
+    let detail = api.json("/opportunities/B0D1XD1ZV3:ES:IT").await;
+    assert_eq!(detail["ledger"]["profit"], detail["profit"]);
+    assert_eq!(detail["ledger"]["regime"], "RC");
+    assert_eq!(digits(&detail["ledger"]["purchase_cost"]), "41.24");
+    let lines = detail["ledger"]["lines"].as_array().expect("lines");
+    let vat = lines.iter().find(|line| line["name"] == "output_vat").expect("the line");
+    assert_eq!(
+        (vat["source"].as_str(), vat["date"].as_str(), &vat["assumed"]),
+        (Some("vat_table"), Some("2013-10-01"), &json!(true))
+    );
+    let others = detail["alternatives"].as_array().expect("alternatives");
+    assert_eq!((others.len(), others[0]["id"].as_str()), (1, Some("B0D1XD1ZV3:ES:DE")));
+    assert_eq!(api.get("/opportunities/B0D1XD1ZV3:DE:ES").await.status, 404);
+}
+
+#[tokio::test]
+async fn what_if_shows_which_opportunities_survive_other_costs() {
+    let api = three_routes().await;
+    let before = api.json("/opportunities?sort=-profit").await;
+    let answer = api.post("/opportunities/what-if", &json!({"regime": "LOST", "freight": 3.20})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let answer = answer.json();
+    let items = answer["items"].as_array().expect("items");
+    assert_eq!(digits(&answer["total"]["value"]), "3");
+    for (item, before) in items.iter().zip(before["items"].as_array().expect("items")) {
+        assert_eq!((&item["id"], &item["profit_before"]), (&before["id"], &before["profit"]));
+    }
+    // Dearer by 0.70 of freight and by the VAT in 49.90: 8.66 in Spain, 8.32 in France.
+    let cents = |value: &Value| digits(value).replace('.', "").parse::<i64>().expect("cents");
+    let lost: Vec<i64> = items.iter().map(|item| cents(&item["profit_before"]) - cents(&item["profit"])).collect();
+    assert_eq!(lost, [936, 902, 936]);
+    let survivors = items.iter().filter(|item| item["survives"] == json!(true)).count();
+    assert!(digits(&answer["survivors"]) == survivors.to_string() && survivors < 3, "{answer}");
+
+    let of_france = api.post("/opportunities/what-if", &json!({"source_market": "FR"})).await.json();
+    assert_eq!(of_france["items"].as_array().expect("items").len(), 1);
+    assert_eq!(of_france["items"][0]["profit"], of_france["items"][0]["profit_before"], "nothing is different");
+    for (question, named) in [
+        (json!({"limit": 0}), "field limit"),
+        (json!({"limit": 501}), "field limit"),
+        (json!({"regime": 5}), "field regime"),
+        (json!({"freigth": 5}), "freigth"),
+    ] {
+        let answer = api.post("/opportunities/what-if", &question).await;
+        assert_eq!(answer.status, 400, "{question}: {}", answer.text());
+        assert!(answer.text().contains(named), "{question}: {}", answer.text());
+    }
+    assert_eq!(api.get("/opportunities/what-if").await.status, 405);
 }

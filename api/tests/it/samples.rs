@@ -8,6 +8,7 @@ use rust_decimal::Decimal;
 use shared::domain::margin::margin;
 use shared::domain::opportunity::{Evaluation, EventKind, LastEvent, RatesUsed};
 use shared::domain::price::{AttributeFacts, BuyBoxFacts, Category, PriceFacts, SeriesStatistics, StatisticsFacts};
+use shared::domain::profit::{ArticleFacts, Given, Net, Route, Seller, Sources, resolve};
 use shared::domain::rates::RatesOrigin;
 use shared::domain::{
     Asin, Currency, ExchangeRates, KeepaMinutes, Listing, MarketState, Marketplace, Money, ObservedAt, Opportunity, OpportunityId, Product, Register, Source,
@@ -154,6 +155,22 @@ pub fn opportunity(id: &str, source: i64, target: i64) -> Opportunity {
         settings_version: 1,
         evaluated_at: NOW,
     };
+    let route = Route {
+        source: id.source,
+        target: id.target,
+        source_price: source,
+        target_price: target,
+    };
+    let seller = Seller::default();
+    let rates = rates();
+    let sources = Sources {
+        profile: &seller.profile,
+        tables: &seller.tables,
+        rates: Some(&rates),
+        at: NOW.to_utc().date_naive(),
+    };
+    let costs = resolve(&route, &Given::default(), &ArticleFacts::default(), &sources);
+    let net = costs.ok().map(|costs| Net::of(&route, costs).expect("small amounts"));
     Opportunity {
         id,
         title: Some(format!("Article {}", id.asin)),
@@ -167,9 +184,10 @@ pub fn opportunity(id: &str, source: i64, target: i64) -> Opportunity {
         margin: margin.margin,
         margin_percentage: margin.percentage,
         exchange_rate: foreign.map(|money| RatesUsed {
-            date: rates().date,
-            units_per_eur: BTreeMap::from([(money.currency, rates().units_per_eur[&money.currency])]),
+            date: rates.date,
+            units_per_eur: BTreeMap::from([(money.currency, rates.units_per_eur[&money.currency])]),
         }),
+        net,
         is_active: true,
         closed_reason: None,
         first_seen: NOW.plus_millis(-3_600_000),

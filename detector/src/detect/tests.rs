@@ -1,7 +1,10 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use shared::domain::keepa_time::KeepaMinutes;
-use shared::domain::price::{BuyBoxFacts, PriceFacts};
+use shared::domain::price::{AttributeFacts, BuyBoxFacts, PriceFacts};
+use shared::domain::profit::{Regime, Seller};
 use shared::domain::rates::RatesOrigin;
 use shared::domain::{MarketState, ObservedAt, Product, Register, Source};
 
@@ -25,6 +28,7 @@ fn basis() -> Basis {
                 min_margin_percent: Decimal::TEN,
                 leg_stale_after_ms: DAY,
                 markets: vec![DE, FR, IT, ES, UK],
+                seller: Arc::default(),
             },
             1,
         ),
@@ -544,4 +548,68 @@ proptest! {
     fn no_price_panics(source in 1..i64::MAX, target in 1..i64::MAX) {
         let _ = evaluate(&fresh(1, &[(UK, source), (DE, target)]), &basis(), NOON);
     }
+}
+
+/// A product with two fresh prices, and what Keepa says of its fees in Italy.
+fn with_fees(referral: Option<&str>, fba_fee: Option<i64>) -> StoredProduct {
+    let mut product = fresh(1, &[(ES, 4_990), (IT, 8_990)]);
+    let sources = product.product.markets.get_mut(&IT).expect("a price in Italy");
+    let state = Arc::make_mut(sources.get_mut(&Source::Keepa).expect("Keepa's"));
+    let facts = AttributeFacts {
+        referral_fee_percentage: referral.map(|percent| percent.parse().expect("a decimal")),
+        fba_fee,
+        ..AttributeFacts::default()
+    };
+    state.attributes = Some(Register::new(state.latest, facts));
+    product
+}
+
+#[test]
+fn an_open_gap_carries_what_is_left_of_it_by_keepas_own_fees_first() {
+    for (referral, fba_fee, expected) in [
+        // 73.69 - 13.49 - 4.05 - 41.24 - 3.17, no digital services fee in Germany.
+        (Some("15"), Some(405), 1_174),
+        (Some("7"), Some(405), 1_174 + 1_349 - 629),
+        (None, Some(405), 1_174),
+        (Some("15"), None, 1_174 + 405 - 351),
+    ] {
+        let product = with_fees(referral, fba_fee);
+        let evaluations = evaluate(&product, &basis(), NOON);
+        let open = evaluations.iter().find_map(|route| match &route.finding {
+            Finding::Open(numbers) => Some(numbers),
+            _ => None,
+        });
+        let net = open.expect("a gap").net.as_ref().expect("known costs");
+        assert_eq!(net.profit.minor, expected, "{referral:?} {fba_fee:?}");
+        let assumed = (net.costs.referral.assumed, net.costs.fba_fee.assumed);
+        assert_eq!(assumed, (referral.is_none(), fba_fee.is_none()));
+    }
+}
+
+#[test]
+fn another_seller_changes_what_is_left_and_tells_without_an_alert() {
+    let product = with_fees(Some("15"), Some(405));
+    let mut basis = basis();
+    let first = evaluate(&product, &basis, NOON)
+        .into_iter()
+        .find(|route| matches!(route.finding, Finding::Open(_)))
+        .expect("a gap");
+    let Decision::Write { opportunity, .. } = decide(None, &product.listing, &first) else {
+        panic!("it opens")
+    };
+    let mut seller = Seller::default();
+    seller.profile.regime = Some(Regime::Lost);
+    basis.settings.seller = Arc::new(seller);
+    basis.settings.version += 1;
+    let again = evaluate(&product, &basis, NOON.plus_millis(1))
+        .into_iter()
+        .find(|route| route.id == first.id)
+        .expect("the route");
+    let Decision::Write { opportunity: changed, news } = decide(Some(&opportunity), &product.listing, &again) else {
+        panic!("its profit changed")
+    };
+    assert_eq!(news, News::Updated);
+    assert_eq!((changed.event_seq, changed.margin), (opportunity.event_seq, opportunity.margin));
+    let profit = |opportunity: &Opportunity| opportunity.net.as_ref().expect("known costs").profit.minor;
+    assert_eq!(profit(&changed), profit(&opportunity) - 866, "the VAT in 49.90");
 }

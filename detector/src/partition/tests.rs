@@ -121,6 +121,7 @@ async fn worker(bench: &Bench, catalog: Arc<dyn Catalog>, markets: &[Marketplace
         min_margin_percent: 10.into(),
         leg_stale_after_ms: 86_400_000,
         markets: markets.to_vec(),
+        seller: Arc::default(),
     };
     let board = BasisBoard::new(Arc::clone(&catalog), patience.clone(), rules, Arc::clone(&clock));
     board.begin().await;

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::listing::name_key;
-use crate::domain::{Currency, Opportunity, StoredProduct};
+use crate::domain::profit::Net;
+use crate::domain::{Currency, Opportunity, Percentage, StoredProduct};
 use crate::ports::catalog::{CatalogError, OpportunityQuery, OpportunitySort, ProductQuery, ProductSort, StateKind, StateQuery, StateRecord};
 
 /// Pages are never longer than this, whatever is asked for.
@@ -155,6 +156,9 @@ impl Paged for OpportunityQuery {
     fn fingerprint(&self) -> String {
         let OpportunityQuery {
             min_margin,
+            min_profit,
+            min_roi,
+            min_buffer,
             source,
             target,
             asin,
@@ -166,13 +170,14 @@ impl Paged for OpportunityQuery {
         let active = self.active.map(|(wanted, _)| wanted);
         let sort = self.sort;
         hash(&format!(
-            "opportunities {min_margin:?} {source:?} {target:?} {asin:?} {brand:?} {category:?} {active:?} {sort:?}"
+            "opportunities {min_margin:?} {min_profit:?} {min_roi:?} {min_buffer:?} {source:?} {target:?} {asin:?} {brand:?} {category:?} {active:?} {sort:?}"
         ))
     }
 
     fn orders_by(&self, value: &SortValue) -> bool {
         match self.sort.field {
             OpportunitySort::Asin => matches!(value, SortValue::Text(_)),
+            OpportunitySort::Profit | OpportunitySort::Roi | OpportunitySort::Buffer => matches!(value, SortValue::Integer(_) | SortValue::Missing),
             OpportunitySort::MarginPercentage
             | OpportunitySort::Margin
             | OpportunitySort::SourcePriceEur
@@ -235,7 +240,12 @@ pub(super) fn place_of_product(stored: &StoredProduct, sort: ProductSort) -> Pla
 
 /// Where an opportunity stands in an order.
 pub(super) fn place_of_opportunity(opportunity: &Opportunity, sort: OpportunitySort) -> Place {
+    let net = opportunity.net.as_ref();
+    let percentage = |of: fn(&Net) -> Option<Percentage>| net.and_then(of).map_or(SortValue::Missing, |percentage| SortValue::Integer(percentage.0));
     let value = match sort {
+        OpportunitySort::Profit => net.map_or(SortValue::Missing, |net| SortValue::Integer(net.profit.minor)),
+        OpportunitySort::Roi => percentage(|net| net.roi),
+        OpportunitySort::Buffer => percentage(|net| net.buffer),
         OpportunitySort::MarginPercentage => SortValue::Integer(opportunity.margin_percentage.0),
         OpportunitySort::Margin => SortValue::Integer(opportunity.margin.minor),
         OpportunitySort::SourcePriceEur => SortValue::Integer(opportunity.source_price_eur.minor),

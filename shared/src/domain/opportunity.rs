@@ -14,6 +14,7 @@ use super::margin::Percentage;
 use super::marketplace::Marketplace;
 use super::money::{Currency, Money};
 use super::product::Staleness;
+use super::profit::{Net, Route};
 
 /// `ASIN:SOURCE:TARGET`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -193,6 +194,8 @@ pub struct Opportunity {
     pub margin_percentage: Percentage,
     /// Rates used, unless both legs are in EUR.
     pub exchange_rate: Option<RatesUsed>,
+    /// What is left of it for the configured seller; none where the costs of the route are not known.
+    pub net: Option<Net>,
     /// Open, as of the last evaluation; see [`Opportunity::is_active_at`].
     pub is_active: bool,
     /// Why it is closed.
@@ -216,6 +219,17 @@ pub struct Opportunity {
 }
 
 impl Opportunity {
+    /// What is bought and sold.
+    #[must_use]
+    pub fn route(&self) -> Route {
+        Route {
+            source: self.id.source,
+            target: self.id.target,
+            source_price: self.source_price,
+            target_price: self.target_price,
+        }
+    }
+
     /// The older of the two legs.
     #[must_use]
     pub fn oldest_leg(&self) -> UnixMillis {

@@ -124,6 +124,9 @@ pub enum ProductSort {
 pub enum OpportunitySort {
     MarginPercentage,
     Margin,
+    Profit,
+    Roi,
+    Buffer,
     SourcePriceEur,
     TargetPriceEur,
     Asin,
@@ -159,6 +162,12 @@ pub struct ProductQuery {
 pub struct OpportunityQuery {
     /// At least this margin.
     pub min_margin: Option<Percentage>,
+    /// At least this profit for the configured seller, euro cents; what has none does not match.
+    pub min_profit: Option<i64>,
+    /// At least this return on the capital tied up; likewise.
+    pub min_roi: Option<Percentage>,
+    /// The target price may fall by at least this much; likewise.
+    pub min_buffer: Option<Percentage>,
     /// Bought there.
     pub source: Option<Marketplace>,
     /// Sold there.

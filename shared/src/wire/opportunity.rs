@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::listing::name_key;
 use crate::domain::opportunity::{ClosedReason, Evaluation, LastEvent, RatesUsed};
+use crate::domain::profit::{Costs, Net};
 use crate::domain::{Asin, Currency, Marketplace, Money, Opportunity, OpportunityId, Percentage, UnixMillis};
 
 /// One opportunity. Times are Unix milliseconds, amounts minor units, percentages hundredths (1459 = 14.59 %).
@@ -38,6 +39,9 @@ pub struct OpportunityDocument {
     pub margin_percentage: Percentage,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange_rate: Option<RatesUsedDocument>,
+    /// What is left of it for the configured seller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net: Option<NetDocument>,
     pub is_active: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_reason: Option<ClosedReason>,
@@ -51,6 +55,40 @@ pub struct OpportunityDocument {
     pub event_seq: i64,
     pub last_event: LastEvent,
     pub evaluation: Evaluation,
+}
+
+/// A profit: euro cents, hundredths of percent, and what the ledger is computed from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct NetDocument {
+    pub profit: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roi: Option<Percentage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buffer: Option<Percentage>,
+    pub costs: Costs,
+}
+
+impl From<Net> for NetDocument {
+    fn from(net: Net) -> Self {
+        NetDocument {
+            profit: net.profit.minor,
+            roi: net.roi,
+            buffer: net.buffer,
+            costs: net.costs,
+        }
+    }
+}
+
+impl From<NetDocument> for Net {
+    fn from(document: NetDocument) -> Self {
+        Net {
+            profit: Money::new(document.profit, Currency::EUR),
+            roi: document.roi,
+            buffer: document.buffer,
+            costs: document.costs,
+        }
+    }
 }
 
 /// Rates used: units per 1 EUR as decimal strings.
@@ -106,6 +144,7 @@ impl From<Opportunity> for OpportunityDocument {
             margin: opportunity.margin,
             margin_percentage: opportunity.margin_percentage,
             exchange_rate: opportunity.exchange_rate.map(Into::into),
+            net: opportunity.net.map(Into::into),
             is_active: opportunity.is_active,
             closed_reason: opportunity.closed_reason,
             first_seen: opportunity.first_seen,
@@ -135,6 +174,7 @@ impl From<OpportunityDocument> for Opportunity {
             margin: document.margin,
             margin_percentage: document.margin_percentage,
             exchange_rate: document.exchange_rate.map(Into::into),
+            net: document.net.map(Into::into),
             is_active: document.is_active,
             closed_reason: document.closed_reason,
             first_seen: document.first_seen,
@@ -150,11 +190,12 @@ impl From<OpportunityDocument> for Opportunity {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::domain::opportunity::EventKind;
+    use crate::domain::profit::{ArticleFacts, Given, Regime, Route, Seller, Sources, resolve};
 
     fn money() -> impl Strategy<Value = Money> {
         (any::<i64>(), prop::sample::select(Currency::ALL.to_vec())).prop_map(|(minor, currency)| Money::new(minor, currency))
@@ -197,6 +238,43 @@ mod tests {
         })
     }
 
+    /// Of a route from Germany to the United Kingdom.
+    fn net_of(source: i64, target: i64, regime: Regime, freight: Option<i64>) -> Net {
+        let route = Route {
+            source: Marketplace::DE,
+            target: Marketplace::UK,
+            source_price: Money::new(source, Currency::EUR),
+            target_price: Money::new(target, Currency::GBP),
+        };
+        let given = Given {
+            regime: Some(regime),
+            freight: freight.map(|cents| Decimal::new(cents, 2)),
+            units_per_eur: Some(Decimal::new(86_120, 5)),
+            ..Given::default()
+        };
+        let seller = Seller::default();
+        let sources = Sources {
+            profile: &seller.profile,
+            tables: &seller.tables,
+            rates: None,
+            at: NaiveDate::from_ymd_opt(2026, 3, 1).expect("a day"),
+        };
+        let costs = resolve(&route, &given, &ArticleFacts::default(), &sources).expect("a European route");
+        Net::of(&route, costs).expect("small amounts")
+    }
+
+    /// A document of a profit, as good as any.
+    pub(crate) fn any_net() -> serde_json::Value {
+        let net = net_of(4_999, 6_499, Regime::Import, None);
+        serde_json::to_value(NetDocument::from(net)).expect("plain data")
+    }
+
+    fn net() -> impl Strategy<Value = Net> {
+        let prices = (1..100_000_i64, 1..100_000_i64);
+        let regime = prop::sample::select(Regime::ALL.to_vec());
+        (prices, regime, prop::option::of(0..10_000_i64)).prop_map(|((source, target), regime, freight)| net_of(source, target, regime, freight))
+    }
+
     fn closed_reason() -> impl Strategy<Value = Option<ClosedReason>> {
         use ClosedReason::{Config, Gap, PriceGone, Rate, Stale};
         prop::option::of(prop::sample::select(vec![Gap, PriceGone, Stale, Rate, Config]))
@@ -204,9 +282,9 @@ mod tests {
 
     fn opportunity() -> impl Strategy<Value = Opportunity> {
         let amounts = [money(), money(), money(), money(), money()];
-        let basis = (id(), rates(), closed_reason(), last_event(), evaluation());
+        let basis = (id(), rates(), prop::option::of(net()), closed_reason(), last_event(), evaluation());
         (basis, amounts, any::<[Option<String>; 4]>(), any::<[i64; 7]>(), any::<bool>()).prop_map(|(basis, amounts, names, numbers, is_active)| {
-            let (id, exchange_rate, closed_reason, last_event, evaluation) = basis;
+            let (id, exchange_rate, net, closed_reason, last_event, evaluation) = basis;
             let [source_price, target_price, source_price_eur, target_price_eur, margin] = amounts;
             let [title, brand, category, image_url] = names;
             Opportunity {
@@ -222,6 +300,7 @@ mod tests {
                 margin,
                 margin_percentage: Percentage(numbers[0]),
                 exchange_rate,
+                net,
                 is_active,
                 closed_reason,
                 first_seen: UnixMillis(numbers[1]),

@@ -6,6 +6,8 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::job::JobRequest;
+use crate::domain::profit::tables::{FeeTable, Tables, VatTable};
+use crate::domain::profit::{Seller, SellerProfile};
 use crate::domain::rates::{ExchangeRates, RatesOrigin};
 use crate::domain::{Asin, Currency, Marketplace, UnixMillis};
 
@@ -151,6 +153,42 @@ pub struct DetectorSettings {
     pub min_margin_percent: String,
     pub leg_stale_after_ms: i64,
     pub markets: Vec<Marketplace>,
+    /// For whom profits are computed; none in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seller: Option<SellerDocument>,
+}
+
+/// A seller and the tables that fill what the profile leaves open, as texts of the shape of the files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct SellerDocument {
+    pub profile: SellerProfile,
+    pub vat_table: String,
+    pub fee_table: String,
+}
+
+impl From<&Seller> for SellerDocument {
+    fn from(seller: &Seller) -> Self {
+        SellerDocument {
+            profile: seller.profile.clone(),
+            vat_table: seller.tables.vat.text().to_owned(),
+            fee_table: seller.tables.fees.text().to_owned(),
+        }
+    }
+}
+
+impl SellerDocument {
+    /// The seller; none where the tables cannot be read, which a newer version may have written.
+    #[must_use]
+    pub fn to_seller(&self) -> Option<Seller> {
+        Some(Seller {
+            profile: self.profile.clone(),
+            tables: Tables {
+                vat: VatTable::parse(&self.vat_table).ok()?,
+                fees: FeeTable::parse(&self.fee_table).ok()?,
+            },
+        })
+    }
 }
 
 /// `state-status`, id `producer`: what others need to know of the feed.

@@ -2,5 +2,6 @@
 
 mod catalog;
 mod event_log;
+mod profit;
 mod schemas;
 mod servers;

@@ -263,6 +263,7 @@ mod tests {
                 "title": "t", "brand": "b", "category": "c", "image_url": "i",
                 "source_price": money, "target_price": money, "source_price_eur": money, "target_price_eur": money, "margin": money,
                 "margin_percentage": 1, "exchange_rate": {"date": "2026-01-09", "rates": {"GBP": "0.86"}},
+                "net": crate::wire::opportunity::tests::any_net(),
                 "is_active": false, "closed_reason": "gap", "first_seen": 1, "opened_at": 1, "last_seen": 1,
                 "source_observed_at": 1, "target_observed_at": 1, "oldest_leg_at": 1, "event_seq": 1,
                 "last_event": {"kind": "opened", "at": 1, "margin_percentage": 1, "evaluation": evaluation}, "evaluation": evaluation,

@@ -126,6 +126,12 @@ pub(super) fn opportunities(query: &OpportunityQuery) -> Search {
     if let Some(least) = query.min_margin {
         conditions.push(json!({"range": {"margin_percentage": {"gte": least}}}));
     }
+    let of_net = [
+        ("net.profit", query.min_profit),
+        ("net.roi", query.min_roi.map(|roi| roi.0)),
+        ("net.buffer", query.min_buffer.map(|buffer| buffer.0)),
+    ];
+    conditions.extend(of_net.into_iter().filter_map(|(field, least)| Some(json!({"range": {field: {"gte": least?}}}))));
     let names = [
         ("source_market", query.source.map(|source| source.code().to_owned())),
         ("target_market", query.target.map(|target| target.code().to_owned())),
@@ -137,6 +143,9 @@ pub(super) fn opportunities(query: &OpportunityQuery) -> Search {
     let field = match query.sort.field {
         OpportunitySort::MarginPercentage => "margin_percentage",
         OpportunitySort::Margin => "margin.minor",
+        OpportunitySort::Profit => "net.profit",
+        OpportunitySort::Roi => "net.roi",
+        OpportunitySort::Buffer => "net.buffer",
         OpportunitySort::SourcePriceEur => "source_price_eur.minor",
         OpportunitySort::TargetPriceEur => "target_price_eur.minor",
         OpportunitySort::Asin => "asin",

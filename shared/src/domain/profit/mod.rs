@@ -16,6 +16,7 @@
 mod costs;
 mod figures;
 mod ledger;
+mod net;
 mod profile;
 mod referral;
 mod regime;
@@ -26,8 +27,10 @@ mod tests;
 
 pub use costs::{Costs, Exchange, LedgerError, Origin, Route, Sourced};
 pub use ledger::{Effect, Ledger, Line, ledger};
+pub use net::Net;
 pub use profile::{
-    ArticleFacts, Cost, Fulfilment, Given, GivenReferral, ProfileError, RouteProfile, Seller, SellerProfile, Sources, UnitCosts, Unresolved, resolve,
+    ArticleFacts, Cost, Fulfilment, Given, GivenReferral, ProfileError, RouteProfile, Seller, SellerProfile, Sources, UnitCosts, Unresolved, reconsider,
+    resolve,
 };
 pub use referral::{Band, NotARule, ReferralRule, RuleKind, Step};
 pub use regime::{Regime, UnknownRegime};

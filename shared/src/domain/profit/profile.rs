@@ -14,6 +14,7 @@ use super::share::Share;
 use super::tables::{EVERYTHING_ELSE, FbaSize, STANDARD, Tables, is_in_eu};
 use crate::domain::marketplace::Marketplace;
 use crate::domain::money::{Currency, ExchangeRate, Money, MoneyError};
+use crate::domain::product::{Product, Source};
 use crate::domain::rates::{ExchangeRates, RatesOrigin};
 
 /// Who sends the article to the customer.
@@ -142,7 +143,7 @@ pub struct SellerProfile {
     /// What is different on some routes: `ES:IT`, `UK:*` (bought there), `*:UK` (sold there). The more exact one counts.
     pub routes: BTreeMap<String, RouteProfile>,
     /// Nobody wrote it: all of it is assumed.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_default: bool,
 }
 
@@ -180,6 +181,16 @@ pub struct Seller {
     pub profile: SellerProfile,
     /// VAT rates and fees.
     pub tables: Tables,
+}
+
+impl Default for Seller {
+    /// The profile that is assumed, and the tables that ship with the product.
+    fn default() -> Self {
+        Seller {
+            profile: SellerProfile::default(),
+            tables: Tables::shipped(),
+        }
+    }
 }
 
 /// A file that is no seller profile.
@@ -296,6 +307,31 @@ pub struct ArticleFacts {
     pub observed: Option<NaiveDate>,
 }
 
+impl ArticleFacts {
+    /// What Keepa tells of a product in a marketplace.
+    #[must_use]
+    pub fn of(product: &Product, market: Marketplace) -> ArticleFacts {
+        let state = product.markets.get(&market).and_then(|sources| sources.get(&Source::Keepa));
+        let Some(attributes) = state.and_then(|state| state.attributes.as_ref()) else {
+            return ArticleFacts::default();
+        };
+        let facts = &attributes.facts;
+        let size = match (facts.package_mm, facts.package_weight_g) {
+            (Some(mm), Some(weight_g)) => Some(FbaSize { mm, weight_g }),
+            _ => None,
+        };
+        ArticleFacts {
+            category: facts.categories.first().map(|category| category.name.clone()),
+            referral_percentage: facts.referral_fee_percentage,
+            fba_fee: facts.fba_fee,
+            closing_fee: facts.closing_fee,
+            size,
+            weight_g: facts.package_weight_g,
+            observed: Some(attributes.observed_at.last_update.to_unix().to_utc().date_naive()),
+        }
+    }
+}
+
 /// Why the costs of a route are not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
@@ -345,6 +381,20 @@ pub fn resolve(route: &Route, given: &Given, article: &ArticleFacts, sources: &S
     .costs()
 }
 
+/// The costs of a route with other answers to some questions: what was known of the article stays.
+///
+/// # Errors
+/// [`Unresolved`] names what cannot be.
+pub fn reconsider(route: &Route, costs: Costs, given: &Given, sources: &Sources<'_>) -> Result<Costs, Unresolved> {
+    let resolver = Resolver {
+        route,
+        given,
+        article: &ArticleFacts::default(),
+        sources,
+    };
+    resolver.reconsider(costs)
+}
+
 struct Resolver<'a> {
     route: &'a Route,
     given: &'a Given,
@@ -385,6 +435,44 @@ impl Resolver<'_> {
             other: unit("other", self.given.other, |costs| costs.other)?,
             exchange: self.exchange()?,
             regime,
+        })
+    }
+
+    fn reconsider(&self, costs: Costs) -> Result<Costs, Unresolved> {
+        let given = self.given;
+        let share = |given: Option<Share>, held: Sourced<Share>| given.map_or(held, |share| Sourced::known(share, Origin::Given, None));
+        let amount = |field, given: Option<Decimal>, held: Sourced<Money>| Ok::<_, Unresolved>(self.given(field, given, held.value.currency)?.unwrap_or(held));
+        let exchange = match given.units_per_eur {
+            Some(_) => self.exchange()?,
+            None => costs.exchange,
+        };
+        Ok(Costs {
+            regime: given.regime.map_or(costs.regime, |regime| Sourced::known(regime, Origin::Given, None)),
+            vat_source: share(given.vat_source, costs.vat_source),
+            vat_target: share(given.vat_target, costs.vat_target),
+            fee_vat: share(given.fee_vat, costs.fee_vat),
+            export_zero_rated: given.export_zero_rated.unwrap_or(costs.export_zero_rated),
+            own_fulfilment: costs.own_fulfilment && given.fba_fee.is_none(),
+            referral: if given.referral.is_some() {
+                self.referral(self.category()?)?
+            } else {
+                costs.referral
+            },
+            referral_minimum: amount("referral_minimum", given.referral_minimum, costs.referral_minimum)?,
+            closing_fee: amount("closing_fee", given.closing_fee, costs.closing_fee)?,
+            fba_fee: amount("fba_fee", given.fba_fee, costs.fba_fee)?,
+            dsf_rate: share(given.dsf_rate, costs.dsf_rate),
+            freight: amount("freight", given.freight, costs.freight)?,
+            prep: amount("prep", given.prep, costs.prep)?,
+            storage: amount("storage", given.storage, costs.storage)?,
+            returns: amount("returns", given.returns, costs.returns)?,
+            duty: amount("duty", given.duty, costs.duty)?,
+            broker: amount("broker", given.broker, costs.broker)?,
+            other: amount("other", given.other, costs.other)?,
+            exchange: Exchange {
+                spread: share(given.spread, exchange.spread),
+                ..exchange
+            },
         })
     }
 

@@ -1,8 +1,5 @@
 //! The ledger against numbers worked out by hand, and against the laws that must hold whatever the numbers.
 
-use std::io::Write as _;
-use std::path::PathBuf;
-
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
@@ -100,108 +97,6 @@ fn a_gap_of_44_percent_is_a_net_margin_of_15() {
     assert_eq!(text(ledger.buffer_percentage).as_deref(), Some("19.01"));
     // The sale taken gross, without the digital services fee.
     assert_ne!(ledger.profit.minor, 2_795);
-}
-
-/// The published vectors, which lie beside the workspace. Where they are missing the test says so and is skipped, except
-/// in CI, where that is a failure.
-fn vectors() -> Option<serde_json::Value> {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors/profit.json");
-    match std::fs::read_to_string(&file) {
-        Ok(text) => Some(serde_json::from_str(&text).expect("the vectors are JSON")),
-        Err(error) => {
-            let said = format!("{} cannot be read: {error}", file.display());
-            assert!(std::env::var("CI").is_err(), "{said}");
-            // Not eprintln: the test runner would keep that to itself.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: {said}");
-            None
-        }
-    }
-}
-
-#[test]
-fn the_published_vectors_come_out() {
-    let Some(file) = vectors() else { return };
-    let all = file["vectors"].as_array().expect("a list");
-    let inputs_of = |id: &serde_json::Value| all.iter().find(|vector| vector["id"] == *id).expect("the vector it is about");
-    for vector in all {
-        let inputs = vector.get("inputs_of").map_or(vector, inputs_of);
-        let minor = |name: &str| inputs[name].as_i64().expect(name);
-        let part = |name: &str| given(share(inputs[name].as_str().expect(name)));
-        let regime = inputs["regime"].as_str().expect("a regime").parse().expect("a regime");
-        let route = Route {
-            source: inputs["source_market"].as_str().expect("a market").parse().expect("a market"),
-            target: inputs["target_market"].as_str().expect("a market").parse().expect("a market"),
-            source_price: Money::new(minor("buy_gross"), Currency::EUR),
-            target_price: Money::new(minor("sell_gross"), Currency::EUR),
-        };
-        let costs = Costs {
-            vat_source: part("v_src"),
-            vat_target: part("v_dst"),
-            fee_vat: part(if regime == Regime::Small { "fee_vat" } else { "v_dst" }),
-            referral: part("referral_rate").map(ReferralRule::flat),
-            referral_minimum: eur(minor("referral_min")),
-            closing_fee: eur(minor("closing")),
-            fba_fee: eur(minor("fba")),
-            dsf_rate: part("dsf_rate"),
-            freight: eur(minor("freight")),
-            prep: eur(minor("prep")),
-            storage: eur(minor("storage")),
-            ..costs(regime)
-        };
-        let ledger = of(&route, &costs);
-        if let Some(wrong) = vector.get("expect_not") {
-            assert_ne!(Some(ledger.profit.minor), wrong["profit"].as_i64(), "{}", vector["id"]);
-            continue;
-        }
-        let line = |name: &str| ledger.lines.iter().find(|line| line.name == name).map(|line| line.amount.minor);
-        let max_purchase = ledger.max_purchase_price.map(|price| Decimal::from(price.minor));
-        for (name, expected) in vector["expect"].as_object().expect("names and numbers") {
-            let seen = match name.as_str() {
-                "buy_cost" => Some(Decimal::from(ledger.purchase_cost.minor)),
-                "sell_net" => Some(ledger.sale_net.minor.into()),
-                "vat_out" => Some(ledger.output_vat.minor.into()),
-                "referral" => Some(ledger.referral_fee.minor.into()),
-                "dsf" => Some(ledger.dsf.minor.into()),
-                "fee_vat_cost" => line("fee_vat").map(Decimal::from),
-                "other" => Some(costs.in_eur().iter().map(|(_, cost)| Decimal::from(cost.value.minor)).sum()),
-                "profit" => Some(ledger.profit.minor.into()),
-                "capital" => Some(ledger.capital.minor.into()),
-                "roi_pct" => ledger.roi_percentage,
-                "net_margin_pct" => ledger.net_margin_percentage,
-                "gross_gap_pct" => ledger.gross_gap_percentage,
-                "markup_pct" => crate::domain::money::percentage(route.target_price.minor - route.source_price.minor, route.source_price.minor),
-                "break_even" => ledger.break_even_price.map(|price| price.minor.into()),
-                "buffer_pct" => ledger.buffer_percentage,
-                "max_buy_gross" => max_purchase,
-                "max_buy_net" => max_purchase.map(|price| costs.figures(price, Decimal::ONE, figures::Rounding::Lines).purchase_cost),
-                other => panic!("a number that nobody computes: {other}"),
-            };
-            let expected = expected.as_str().map_or_else(|| expected.as_i64().expect("a number").into(), decimal);
-            assert_eq!(seen, Some(expected), "{} {name}", vector["id"]);
-        }
-        for (at, profit) in [
-            ("profit_at_sell_gross", profit_at_sale as fn(&Route, &Costs, i64) -> i64),
-            ("profit_at_buy_gross", profit_at_purchase),
-        ] {
-            for (price, expected) in vector[at].as_object().into_iter().flatten() {
-                let price = price.parse().expect("minor units");
-                assert_eq!(Some(profit(&route, &costs, price)), expected.as_i64(), "{} {at} {price}", vector["id"]);
-            }
-        }
-    }
-    let shipped = tables::Tables::shipped();
-    for bracket in file["referral_brackets"].as_array().expect("a list") {
-        let market: Marketplace = bracket["market"].as_str().expect("a market").parse().expect("a market");
-        let price = Money::new(bracket["price"].as_i64().expect("a price"), market.currency());
-        let day = "2026-07-01".parse().expect("a day");
-        let rule = shipped
-            .fees
-            .referral(bracket["category"].as_str().expect("a category"), market, day)
-            .expect("a rule")
-            .value;
-        let fee = Money::from_decimal(rule.fee(price.to_decimal()), market.currency()).expect("small");
-        assert_eq!(Some(fee.minor), bracket["referral"].as_i64(), "{bracket}");
-    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
+use shared::domain::profit::Net;
 use shared::domain::{Opportunity, Percentage};
 use shared::ports::catalog::{CatalogError, OpportunityQuery, OpportunitySort};
 
@@ -28,7 +29,13 @@ fn matches(opportunity: &Opportunity, query: &OpportunityQuery) -> bool {
             .is_none_or(|asked| name.as_ref().is_some_and(|name| name.to_lowercase() == asked.trim().to_lowercase()))
     };
     let oldest = opportunity.source_observed_at.min(opportunity.target_observed_at);
+    let net = opportunity.net.as_ref();
     query.min_margin.is_none_or(|least| opportunity.margin_percentage >= least)
+        && query.min_profit.is_none_or(|least| net.is_some_and(|net| net.profit.minor >= least))
+        && query.min_roi.is_none_or(|least| net.and_then(|net| net.roi).is_some_and(|roi| roi >= least))
+        && query
+            .min_buffer
+            .is_none_or(|least| net.and_then(|net| net.buffer).is_some_and(|buffer| buffer >= least))
         && query.source.is_none_or(|source| opportunity.id.source == source)
         && query.target.is_none_or(|target| opportunity.id.target == target)
         && query.asin.is_none_or(|asin| opportunity.id.asin == asin)
@@ -40,7 +47,19 @@ fn matches(opportunity: &Opportunity, query: &OpportunityQuery) -> bool {
 fn expected(opportunities: &[Opportunity], query: &OpportunityQuery) -> Vec<Opportunity> {
     let mut found: Vec<_> = opportunities.iter().filter(|opportunity| matches(opportunity, query)).cloned().collect();
     found.sort_by(|left, right| {
+        // Whatever the direction, what is missing stands at the end.
+        let by_net = |of: fn(&Net) -> Option<i64>| {
+            let value = |opportunity: &Opportunity| opportunity.net.as_ref().and_then(of);
+            match (value(left), value(right)) {
+                (Some(left), Some(right)) => left.cmp(&right),
+                (left, right) if query.sort.descending => left.is_some().cmp(&right.is_some()),
+                (left, right) => right.is_some().cmp(&left.is_some()),
+            }
+        };
         let by_field = match query.sort.field {
+            OpportunitySort::Profit => by_net(|net| Some(net.profit.minor)),
+            OpportunitySort::Roi => by_net(|net| net.roi.map(|roi| roi.0)),
+            OpportunitySort::Buffer => by_net(|net| net.buffer.map(|buffer| buffer.0)),
             OpportunitySort::MarginPercentage => left.margin_percentage.cmp(&right.margin_percentage),
             OpportunitySort::Margin => left.margin.minor.cmp(&right.margin.minor),
             OpportunitySort::SourcePriceEur => left.source_price_eur.minor.cmp(&right.source_price_eur.minor),
@@ -57,6 +76,9 @@ fn expected(opportunities: &[Opportunity], query: &OpportunityQuery) -> Vec<Oppo
 fn random_query(random: &mut rand::rngs::SmallRng) -> OpportunityQuery {
     let mut query = opportunity_query();
     query.min_margin = random.random_bool(0.4).then(|| Percentage(random.random_range(998..1022)));
+    query.min_profit = random.random_bool(0.2).then(|| random.random_range(-3..3));
+    query.min_roi = random.random_bool(0.2).then(|| Percentage(random.random_range(-3..3)));
+    query.min_buffer = random.random_bool(0.2).then(|| Percentage(random.random_range(-3..3)));
     query.source = random.random_bool(0.3).then(|| *MARKETS.choose(random).unwrap());
     query.target = random.random_bool(0.3).then(|| *MARKETS.choose(random).unwrap());
     query.asin = random.random_bool(0.3).then(|| asin(random.random_range(0..16)));
@@ -66,6 +88,9 @@ fn random_query(random: &mut rand::rngs::SmallRng) -> OpportunityQuery {
     query.sort.field = *[
         OpportunitySort::MarginPercentage,
         OpportunitySort::Margin,
+        OpportunitySort::Profit,
+        OpportunitySort::Roi,
+        OpportunitySort::Buffer,
         OpportunitySort::SourcePriceEur,
         OpportunitySort::TargetPriceEur,
         OpportunitySort::Asin,

@@ -10,6 +10,7 @@ use rust_decimal::Decimal;
 use serde_json::json;
 use shared::domain::opportunity::{ClosedReason, Evaluation, EventKind, LastEvent, RatesUsed};
 use shared::domain::price::{AttributeFacts, Category, PriceFacts};
+use shared::domain::profit::{ArticleFacts, Given, Net, Route, Seller, Sources, resolve};
 use shared::domain::{
     Asin, Currency, KeepaMinutes, Listing, MarketState, Marketplace, Money, ObservedAt, Opportunity, OpportunityId, Percentage, Product, Register, Source,
     StoredProduct, UnixMillis,
@@ -109,6 +110,32 @@ pub(crate) fn products(seed: u64, count: usize) -> Vec<StoredProduct> {
     (0..count).map(|number| product(&mut random, number)).collect()
 }
 
+/// A profit; its numbers need not fit its costs.
+fn net(random: &mut SmallRng) -> Net {
+    let route = Route {
+        source: Marketplace::DE,
+        target: Marketplace::IT,
+        source_price: Money::new(4_799, Currency::EUR),
+        target_price: Money::new(5_499, Currency::EUR),
+    };
+    let seller = Seller::default();
+    let sources = Sources {
+        profile: &seller.profile,
+        tables: &seller.tables,
+        rates: None,
+        at: NaiveDate::from_ymd_opt(2026, 1, 9).expect("a day"),
+    };
+    let costs = resolve(&route, &Given::default(), &ArticleFacts::default(), &sources).expect("a European route");
+    let mut percentage = || random.random_bool(0.8).then(|| Percentage(random.random_range(-5..5)));
+    let (roi, buffer) = (percentage(), percentage());
+    Net {
+        costs,
+        profit: Money::new(random.random_range(-5..5), Currency::EUR),
+        roi,
+        buffer,
+    }
+}
+
 /// An opportunity of an article and route; the numbers need not fit each other, the catalog does not calculate.
 pub(crate) fn opportunity(random: &mut SmallRng, id: OpportunityId) -> Opportunity {
     let evaluation = Evaluation {
@@ -137,6 +164,7 @@ pub(crate) fn opportunity(random: &mut SmallRng, id: OpportunityId) -> Opportuni
             date: evaluation.rates_date,
             units_per_eur: BTreeMap::from([(Currency::GBP, Decimal::new(86120, 5))]),
         }),
+        net: random.random_bool(0.8).then(|| net(random)),
         is_active,
         closed_reason: (!is_active).then_some(ClosedReason::Gap),
         first_seen: at(0),
@@ -194,6 +222,9 @@ pub(crate) fn product_query() -> ProductQuery {
 pub(crate) fn opportunity_query() -> OpportunityQuery {
     OpportunityQuery {
         min_margin: None,
+        min_profit: None,
+        min_roi: None,
+        min_buffer: None,
         source: None,
         target: None,
         asin: None,

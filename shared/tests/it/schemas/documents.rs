@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use shared::domain::listing::Listing;
 use shared::domain::opportunity::{ClosedReason, Evaluation, EventKind, LastEvent, RatesUsed};
 use shared::domain::price::{AttributeFacts, BuyBoxFacts, Category, OfferFacts, PriceFacts, SeriesStatistics, StatisticsFacts, StatisticsOrigin};
+use shared::domain::profit::{ArticleFacts, Given, GivenReferral, Net, Origin, Regime, Route, Seller, Sources, resolve};
 use shared::domain::rates::{ExchangeRates, RatesOrigin};
 use shared::domain::{
     Asin, Currency, KeepaMinutes, MarketState, Marketplace, Money, ObservedAt, Opportunity, OpportunityId, Percentage, Product, Register, Source,
@@ -17,7 +18,7 @@ use shared::domain::{
 use shared::wire::job::JobParameters;
 use shared::wire::raw_update::RawEnvelope;
 use shared::wire::state::{
-    DetectorSettings, EnricherStatus, ProducerStatus, RatesRecord, RequestedJob, Run, RunProgress, RunStatus, SchedulerStatus, WatchedAsin,
+    DetectorSettings, EnricherStatus, ProducerStatus, RatesRecord, RequestedJob, Run, RunProgress, RunStatus, SchedulerStatus, SellerDocument, WatchedAsin,
 };
 use shared::wire::{JobKind, JobRequest, OpportunityDocument, OpportunityEvent, ProductDocument, RawUpdate};
 
@@ -118,6 +119,35 @@ pub(crate) fn enumerations() -> BTreeMap<&'static str, BTreeSet<String>> {
             ClosedReason::Gap | ClosedReason::PriceGone | ClosedReason::Stale | ClosedReason::Rate | ClosedReason::Config => {}
         }
     }
+    for regime in Regime::ALL {
+        match regime {
+            Regime::Rc | Regime::Dom | Regime::Lost | Regime::Small | Regime::Margin | Regime::Import => {}
+        }
+    }
+    let cost_origins = [
+        Origin::Given,
+        Origin::Profile,
+        Origin::Keepa,
+        Origin::VatTable,
+        Origin::FeeTable,
+        Origin::Ecb,
+        Origin::ShippedRates,
+        Origin::Default,
+        Origin::Computed,
+    ];
+    for origin in cost_origins {
+        match origin {
+            Origin::Given
+            | Origin::Profile
+            | Origin::Keepa
+            | Origin::VatTable
+            | Origin::FeeTable
+            | Origin::Ecb
+            | Origin::ShippedRates
+            | Origin::Default
+            | Origin::Computed => {}
+        }
+    }
     let sources = [Source::Keepa, Source::Feed, Source::Observation];
     for source in sources {
         match source {
@@ -131,6 +161,8 @@ pub(crate) fn enumerations() -> BTreeMap<&'static str, BTreeSet<String>> {
         }
     }
     BTreeMap::from([
+        ("VAT regimes", names(&Regime::ALL)),
+        ("origins of costs", names(&cost_origins)),
         ("job kinds", names(&kinds)),
         ("event kinds", names(&events)),
         ("closed reasons", names(&reasons)),
@@ -365,6 +397,35 @@ fn evaluation() -> Evaluation {
     }
 }
 
+/// What is left on the route of the sample for the seller that is assumed.
+fn net() -> Net {
+    let route = Route {
+        source: Marketplace::UK,
+        target: Marketplace::IT,
+        source_price: Money::new(4_999, Currency::GBP),
+        target_price: Money::new(6_499, Currency::EUR),
+    };
+    let rates = ExchangeRates {
+        date: day(),
+        origin: RatesOrigin::Ecb,
+        units_per_eur: BTreeMap::from([(Currency::GBP, Decimal::new(86_120, 5))]),
+    };
+    let seller = Seller::default();
+    let sources = Sources {
+        profile: &seller.profile,
+        tables: &seller.tables,
+        rates: Some(&rates),
+        at: day(),
+    };
+    // With a rule of bands and portions.
+    let given = Given {
+        referral: Some(GivenReferral::Category("clothing".into())),
+        ..Given::default()
+    };
+    let costs = resolve(&route, &given, &ArticleFacts::default(), &sources).expect("a European route");
+    Net::of(&route, costs).expect("small amounts")
+}
+
 fn full_opportunity() -> Opportunity {
     let eur = |minor| Money::new(minor, Currency::EUR);
     Opportunity {
@@ -387,6 +448,7 @@ fn full_opportunity() -> Opportunity {
             date: day(),
             units_per_eur: BTreeMap::from([(Currency::GBP, Decimal::new(86_120, 5))]),
         }),
+        net: Some(net()),
         is_active: false,
         closed_reason: Some(ClosedReason::Stale),
         first_seen: NOON.plus_millis(-172_800_000),
@@ -412,14 +474,30 @@ fn minimal_opportunity() -> Opportunity {
         category: None,
         image_url: None,
         exchange_rate: None,
+        net: None,
         is_active: true,
         closed_reason: None,
         ..full_opportunity()
     }
 }
 
+/// With a date for everything, and nothing that is known.
+fn assumed_opportunity() -> Opportunity {
+    fn assume(value: &mut Value) {
+        let Some(object) = value.as_object_mut() else { return };
+        object.values_mut().for_each(assume);
+        if object.contains_key("value") {
+            object.insert("date".into(), json(day()));
+            object.insert("assumed".into(), true.into());
+        }
+    }
+    let mut document = json(OpportunityDocument::from(full_opportunity()));
+    assume(&mut document["net"]["costs"]);
+    serde_json::from_value::<OpportunityDocument>(document).expect("an opportunity").into()
+}
+
 fn opportunities() -> Vec<Value> {
-    [full_opportunity(), minimal_opportunity()]
+    [full_opportunity(), minimal_opportunity(), assumed_opportunity()]
         .map(|opportunity| json(OpportunityDocument::from(opportunity)))
         .into()
 }
@@ -428,6 +506,7 @@ fn events() -> Vec<Value> {
     vec![
         json(OpportunityEvent::last_of(&full_opportunity())),
         json(OpportunityEvent::updated(&minimal_opportunity())),
+        json(OpportunityEvent::updated(&assumed_opportunity())),
     ]
 }
 
@@ -519,6 +598,7 @@ fn settings() -> Vec<Value> {
         min_margin_percent: "10".into(),
         leg_stale_after_ms: 86_400_000,
         markets: vec![Marketplace::DE, Marketplace::FR, Marketplace::IT, Marketplace::ES, Marketplace::UK],
+        seller: Some(SellerDocument::from(&Seller::default())),
     })]
 }
 

@@ -28,6 +28,9 @@ pub(super) fn table() -> Table {
         "margin",
         "source_price_eur",
         "target_price_eur",
+        "profit",
+        "roi",
+        "buffer",
     ]
     .map(str::to_owned)
     .into();
@@ -43,6 +46,8 @@ pub(super) fn table() -> Table {
 pub(super) fn row(write: Write<Opportunity>) -> RowWrite {
     let document = OpportunityDocument::from(write.value);
     let optional_text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
+    let optional_integer = |number: Option<i64>| number.map_or(Value::Null, Value::Integer);
+    let net = document.net.as_ref();
     let columns = vec![
         Value::Text(document.asin.to_string()),
         Value::Text(document.source_market.to_string()),
@@ -56,6 +61,9 @@ pub(super) fn row(write: Write<Opportunity>) -> RowWrite {
         Value::Integer(document.margin.minor),
         Value::Integer(document.source_price_eur.minor),
         Value::Integer(document.target_price_eur.minor),
+        optional_integer(net.map(|net| net.profit)),
+        optional_integer(net.and_then(|net| net.roi).map(|roi| roi.0)),
+        optional_integer(net.and_then(|net| net.buffer).map(|buffer| buffer.0)),
     ];
     RowWrite {
         id: document.id.to_string(),
@@ -102,6 +110,9 @@ fn filter(query: &OpportunityQuery) -> Filter {
         None => {}
     }
     filter.and_if("margin_percentage >= ?", query.min_margin.map(|margin| margin.0));
+    filter.and_if("profit >= ?", query.min_profit);
+    filter.and_if("roi >= ?", query.min_roi.map(|roi| roi.0));
+    filter.and_if("buffer >= ?", query.min_buffer.map(|buffer| buffer.0));
     filter.and_if("source = ?", query.source.map(|marketplace| marketplace.code()));
     filter.and_if("target = ?", query.target.map(|marketplace| marketplace.code()));
     filter.and_if("asin = ?", query.asin.map(String::from));
@@ -114,6 +125,9 @@ fn order(query: &OpportunityQuery) -> Order {
     let column = match query.sort.field {
         OpportunitySort::MarginPercentage => "margin_percentage",
         OpportunitySort::Margin => "margin",
+        OpportunitySort::Profit => "profit",
+        OpportunitySort::Roi => "roi",
+        OpportunitySort::Buffer => "buffer",
         OpportunitySort::SourcePriceEur => "source_price_eur",
         OpportunitySort::TargetPriceEur => "target_price_eur",
         OpportunitySort::Asin => "asin",
@@ -121,7 +135,7 @@ fn order(query: &OpportunityQuery) -> Order {
     };
     Order {
         column,
-        nullable: false,
+        nullable: matches!(column, "profit" | "roi" | "buffer"),
         descending: query.sort.descending,
         id: "opportunity",
     }

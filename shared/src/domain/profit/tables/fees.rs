@@ -1,6 +1,7 @@
 //! [`FeeTable`]: Amazon's referral, fulfilment and digital services fees, dated.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
@@ -25,6 +26,7 @@ pub struct FeeTable {
     categories: BTreeMap<String, String>,
     digital_services: Vec<DsfRow>,
     fba: Vec<FbaRow>,
+    text: Arc<str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,7 +218,14 @@ impl FeeTable {
             categories,
             digital_services: file.digital_services,
             fba: file.fba,
+            text: text.into(),
         })
+    }
+
+    /// The text that it was read from.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Whether there is a fee for a category.

@@ -1,5 +1,7 @@
 //! [`VatTable`]: VAT rates, dated.
 
+use std::sync::Arc;
+
 use chrono::NaiveDate;
 use serde::Deserialize;
 
@@ -14,6 +16,7 @@ pub const STANDARD: &str = "standard";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VatTable {
     rows: Vec<Row>,
+    text: Arc<str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -62,7 +65,13 @@ impl VatTable {
         if rows.is_empty() {
             return Err(TableError::Missing("there is no rate".into()));
         }
-        Ok(VatTable { rows })
+        Ok(VatTable { rows, text: text.into() })
+    }
+
+    /// The text that it was read from.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The rate of a country and class on a day; of the standard class, and `assumed`, where the class has none. None for a

@@ -1,17 +1,16 @@
 //! Values that clients send in a request's body: kept as they came until the handler, which knows the field's name, reads
 //! them. So a mistake is told with its name, and no digit is lost on the way.
 
-use std::borrow::Cow;
 use std::str::FromStr;
 
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
-use poem_openapi::types::{ParseFromJSON, ParseResult, ToJSON, Type};
+use poem_openapi::registry::MetaSchema;
+use poem_openapi::types::{ParseFromJSON, ParseResult, ToJSON};
 use rust_decimal::Decimal;
 use serde_json::Value;
 use shared::domain::profit::Share;
 
 use crate::error::Problem;
-use crate::values::Market;
+use crate::values::{Market, value_type};
 
 /// More digits than any amount or rate has.
 const MOST_CHARACTERS: usize = 30;
@@ -22,27 +21,7 @@ macro_rules! sent_value {
         #[derive(Debug, Clone, Default, PartialEq)]
         pub(crate) struct $type(Value);
 
-        impl Type for $type {
-            const IS_REQUIRED: bool = true;
-            type RawValueType = Self;
-            type RawElementValueType = Self;
-
-            fn name() -> Cow<'static, str> {
-                $name.into()
-            }
-
-            fn schema_ref() -> MetaSchemaRef {
-                MetaSchemaRef::Inline(Box::new($schema))
-            }
-
-            fn as_raw_value(&self) -> Option<&Self> {
-                Some(self)
-            }
-
-            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-                Box::new(std::iter::once(self))
-            }
-        }
+        value_type!($type, $name, $schema);
 
         impl ToJSON for $type {
             fn to_json(&self) -> Option<Value> {

@@ -1,11 +1,10 @@
 //! Values as the API writes them: decimals, instants, marketplaces. Each says its schema and its JSON in one place.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
-use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
+use poem_openapi::registry::MetaSchema;
+use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON};
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 use serde_json::{Number, Value, json};
@@ -104,20 +103,20 @@ impl Serialize for Market {
     }
 }
 
-/// What the document generator asks of a value: the API only writes these, so none is ever read.
-macro_rules! written_value {
-    ($type:ty, $name:literal, $schema:expr, |$value:ident| $json:expr) => {
-        impl Type for $type {
+/// What the document generator asks of a value that is one whole.
+macro_rules! value_type {
+    ($type:ty, $name:literal, $schema:expr) => {
+        impl poem_openapi::types::Type for $type {
             const IS_REQUIRED: bool = true;
             type RawValueType = Self;
             type RawElementValueType = Self;
 
-            fn name() -> Cow<'static, str> {
+            fn name() -> std::borrow::Cow<'static, str> {
                 $name.into()
             }
 
-            fn schema_ref() -> MetaSchemaRef {
-                MetaSchemaRef::Inline(Box::new($schema))
+            fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
+                poem_openapi::registry::MetaSchemaRef::Inline(Box::new($schema))
             }
 
             fn as_raw_value(&self) -> Option<&Self> {
@@ -128,6 +127,14 @@ macro_rules! written_value {
                 Box::new(std::iter::once(self))
             }
         }
+    };
+}
+pub(crate) use value_type;
+
+/// The API only writes these, so none is ever read.
+macro_rules! written_value {
+    ($type:ty, $name:literal, $schema:expr, |$value:ident| $json:expr) => {
+        value_type!($type, $name, $schema);
 
         impl ToJSON for $type {
             fn to_json(&self) -> Option<Value> {
@@ -230,7 +237,7 @@ word!(
     /// Who says what a line rests on.
     LineOrigin,
     "line source",
-    ["given", "profile", "keepa", "vat_table", "fee_table", "ecb", "shipped_rates", "default", "computed"]
+    ["given", "observed", "profile", "keepa", "vat_table", "fee_table", "ecb", "shipped_rates", "default", "computed"]
 );
 word!(
     /// Position towards VAT.

@@ -234,12 +234,17 @@ impl Environment {
         }
     }
 
-    /// What a file holds, if one is named.
+    /// What a file holds, if one is named and there is anything in it.
     fn file<T>(&self, name: &str, parse: impl FnOnce(&str) -> anyhow::Result<T>) -> Option<T> {
         let path = self.text(name)?;
         let read = std::fs::read_to_string(&path).map_err(|error| anyhow::anyhow!("cannot be read: {error}"));
-        match read.and_then(|text| parse(&text)) {
-            Ok(value) => Some(value),
+        let parsed = read.and_then(|text| {
+            // Where containers are given no file they have an empty one.
+            let is_empty = text.trim().is_empty();
+            if is_empty { Ok(None) } else { parse(&text).map(Some) }
+        });
+        match parsed {
+            Ok(value) => value,
             Err(error) => {
                 self.mistake(format!("{name}: {path}: {error:#}"));
                 None
@@ -341,6 +346,41 @@ mod tests {
             ("18446744073709551615d", None),
         ] {
             assert_eq!(parse_duration(text).map(|duration| duration.as_millis()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_seller_comes_from_files_and_a_mistake_names_the_variable() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let seller = |name: &str, text: &str| {
+            let path = folder.path().join("file.json");
+            std::fs::write(&path, text).expect("written");
+            let environment = Environment::of([(name, path.to_str().expect("UTF-8"))]);
+            let seller = environment.seller();
+            environment.finish(seller).map_err(|error| error.to_string())
+        };
+        assert!(Environment::of([]).seller().profile.is_default);
+        assert!(seller("SELLER_PROFILE", " \n").expect("an empty file is none").profile.is_default);
+        let given = r#"{"home": "GB", "spread": 0.015, "efn_factor": 2, "costs": {"freight": 3.2}, "routes": {"*:UK": {"regime": "IMPORT", "costs": {"broker": "1.50"}}}}"#;
+        let profile = &seller("SELLER_PROFILE", given).expect("a profile").profile;
+        assert_eq!((profile.home.as_str(), profile.is_default), ("UK", false));
+        for (name, text, expected) in [
+            ("SELLER_PROFILE", "{", "SELLER_PROFILE"),
+            ("SELLER_PROFILE", r#"{"hom": "DE"}"#, "unknown field `hom`"),
+            ("SELLER_PROFILE", r#"{"home": "Germany"}"#, "two capital letters"),
+            ("SELLER_PROFILE", r#"{"regime": "XX"}"#, "XX"),
+            ("SELLER_PROFILE", r#"{"costs": {"freight": -1}}"#, "-1 is no cost"),
+            ("SELLER_PROFILE", r#"{"costs": {"freight": 0.001}}"#, "0.001 is no cost"),
+            ("SELLER_PROFILE", r#"{"spread": 2}"#, "2 is no share"),
+            ("SELLER_PROFILE", r#"{"spread": "half"}"#, "half is no decimal number"),
+            ("SELLER_PROFILE", r#"{"routes": {"DE-IT": {}}}"#, "names no route"),
+            ("SELLER_PROFILE", r#"{"vat_class": "gold"}"#, "class of goods"),
+            ("SELLER_PROFILE", r#"{"efn_factor": "0.5"}"#, "efn_factor"),
+            ("VAT_TABLE", r#"{"rates": []}"#, "VAT_TABLE"),
+            ("FEE_TABLE", "[]", "FEE_TABLE"),
+        ] {
+            let refused = seller(name, text).expect_err("a mistake");
+            assert!(refused.contains(name) && refused.contains(expected), "{text}: {refused}");
         }
     }
 

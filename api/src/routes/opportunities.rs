@@ -330,7 +330,8 @@ async fn get(api: Arc<Api>, id: OpportunityId) -> Result<DetailDocument, FetchEr
     let ledger = opportunity.net.as_ref().and_then(|net| {
         // It was computed before, from the same numbers.
         let ledger = ledger(&opportunity.route(), &net.costs).ok()?;
-        Some(LedgerDocument::of(ledger, net.costs.regime.value))
+        let document = LedgerDocument::of(ledger, net.costs.regime.value);
+        Some(document.of_observed_prices(opportunity.source_observed_at, opportunity.target_observed_at))
     });
     Ok(DetailDocument {
         opportunity: OpportunityDocument::of(opportunity, now, staleness),

@@ -8,7 +8,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use shared::domain::profit::{ArticleFacts, Given, Ledger, Line, Regime, Route, Sources, Unresolved, ledger, resolve};
-use shared::domain::{Currency, Marketplace, Money};
+use shared::domain::{Currency, Marketplace, Money, UnixMillis};
 
 use super::Group;
 use super::costs::costs_document;
@@ -60,7 +60,7 @@ pub(crate) struct LineDocument {
     /// The share, or the units per 1 EUR, that it was computed with; null where there is none, or several.
     #[oai(nullable)]
     rate: Option<Amount>,
-    /// Who says so.
+    /// Who says so; `observed`: the price as it was seen in the marketplace.
     source: LineOrigin,
     /// Since when that holds (tables), or of when it is (exchange rates, Keepa); null where it has no date.
     #[oai(nullable)]
@@ -241,6 +241,17 @@ impl LedgerDocument {
             buffer_percentage: ledger.buffer_percentage.map(Amount),
             notice: NOTICE.to_owned(),
         }
+    }
+
+    /// Whose two prices are no question's, but were seen then.
+    pub(super) fn of_observed_prices(mut self, source: UnixMillis, target: UnixMillis) -> LedgerDocument {
+        for (name, at) in [("source_price", source), ("target_price", target)] {
+            if let Some(line) = self.lines.iter_mut().find(|line| line.name == name) {
+                line.source = LineOrigin("observed");
+                line.date = Some(at.to_utc().date_naive());
+            }
+        }
+        self
     }
 }
 

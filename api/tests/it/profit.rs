@@ -331,6 +331,10 @@ async fn an_opportunity_shows_its_ledger_and_the_articles_other_routes() {
     assert_eq!(detail["ledger"]["regime"], "RC");
     assert_eq!(digits(&detail["ledger"]["purchase_cost"]), "41.24");
     let lines = detail["ledger"]["lines"].as_array().expect("lines");
+    assert_eq!(
+        (lines[0]["name"].as_str(), lines[0]["source"].as_str()),
+        (Some("source_price"), Some("observed"))
+    );
     let vat = lines.iter().find(|line| line["name"] == "output_vat").expect("the line");
     assert_eq!(
         (vat["source"].as_str(), vat["date"].as_str(), &vat["assumed"]),

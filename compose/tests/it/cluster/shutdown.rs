@@ -11,6 +11,8 @@ use super::load::Update;
 use super::proxy::{Fault, Proxy};
 use super::services::Service;
 
+/// Records that are settled before the load begins.
+const FIRST: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
@@ -35,16 +37,23 @@ async fn t27_an_enricher_told_to_end_under_load_commits_what_it_wrote_and_nothin
             price: Some(1_999),
             weight: 1_000,
         };
-        let records = bench.publish_updates((0..30_000).map(update)).await;
-        let records = i64::try_from(records).expect("few");
+        // First a few: an index that has just been made refuses for a moment, and what is settled behind a record that waits for
+        // its next try is rightly repeated.
+        let first = bench.publish_updates((0..FIRST).map(update)).await;
+        let first = i64::try_from(first).expect("few");
         let enricher = bench.start_service("enricher", &[]);
-        until("the first are done", async || bench.positions.count(Topic::EnrichedProducts).await > 0).await;
+        bench.reads_all(PATIENCE).await;
+        let records = first + i64::try_from(bench.publish_updates((FIRST..30_000).map(update)).await).expect("few");
+        until("the first of them are done", async || {
+            bench.positions.count(Topic::EnrichedProducts).await > first
+        })
+        .await;
         let told = Instant::now();
         enricher.terminate().await;
         let ended_after = told.elapsed();
         let committed: i64 = bench.committed().await.values().sum();
         let published = bench.positions.count(Topic::EnrichedProducts).await;
-        assert!(0 < committed && committed < records, "{committed} of {records} committed: not under load");
+        assert!(first <= committed && committed < records, "{committed} of {records} committed: not under load");
         // What was in flight had the time to end.
         assert_eq!(published, committed, "published, committed");
 

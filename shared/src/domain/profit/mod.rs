@@ -14,6 +14,7 @@
 #![deny(clippy::float_arithmetic, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
 
 mod costs;
+mod decimal;
 mod figures;
 mod ledger;
 mod net;

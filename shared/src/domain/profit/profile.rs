@@ -8,6 +8,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::costs::{Costs, Exchange, Origin, Route, Sourced};
+use super::decimal;
 use super::referral::ReferralRule;
 use super::regime::Regime;
 use super::share::Share;
@@ -43,17 +44,11 @@ impl Cost {
 impl<'de> Deserialize<'de> for Cost {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = serde_json::Value::deserialize(deserializer)?;
-        let text = match &value {
-            serde_json::Value::Number(number) => number.to_string(),
-            serde_json::Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let amount = text.parse::<Decimal>().ok().map(|amount| amount.normalize());
+        let amount = decimal::of(&value).map(|amount| amount.normalize());
         let fits = |amount: &Decimal| !amount.is_sign_negative() && amount.scale() <= 2 && *amount <= Decimal::from(1_000_000);
         amount.filter(fits).map(Cost).ok_or_else(|| {
-            serde::de::Error::custom(format!(
-                "{text:.40} is no cost: an amount from 0 to 1000000 with at most 2 decimals is expected"
-            ))
+            let shown = decimal::shown(&value);
+            serde::de::Error::custom(format!("{shown} is no cost: an amount from 0 to 1000000 with at most 2 decimals is expected"))
         })
     }
 }
@@ -136,7 +131,7 @@ pub struct SellerProfile {
     /// The supplier sells without VAT what leaves the customs territory.
     pub export_zero_rated: bool,
     /// By how much Amazon's fulfilment from another country is dearer than from the same.
-    #[serde(with = "rust_decimal::serde::str")]
+    #[serde(deserialize_with = "decimal::read")]
     pub efn_factor: Decimal,
     /// What shipping to a customer costs the seller, by the marketplace's code, in its currency.
     pub own_shipping: BTreeMap<Marketplace, Cost>,

@@ -6,6 +6,7 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use super::decimal;
 use super::share::Share;
 
 /// A rate up to a limit.
@@ -13,7 +14,7 @@ use super::share::Share;
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// In units of the store's currency (250, not 25000), the limit included; none on the last step.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "decimal::read_option")]
     pub up_to: Option<Decimal>,
     /// Of the price, or of the portion of it.
     pub rate: Share,
@@ -24,7 +25,7 @@ pub struct Step {
 #[serde(deny_unknown_fields)]
 pub struct Band {
     /// The prices it is for, the limit included; none in the last band.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "decimal::read_option")]
     pub up_to: Option<Decimal>,
     /// Rates of the portions of a price in this band.
     pub portions: Vec<Step>,

@@ -3,14 +3,16 @@
 use std::fmt;
 
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::decimal;
 
 /// More decimals than any rate has; products with amounts stay exact.
 const MOST_DECIMALS: u32 = 10;
 
 /// A fraction from 0 to 1 with at most ten decimals: `0.15` is 15 %.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(try_from = "Decimal", into = "Decimal")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(into = "Decimal")]
 pub struct Share(Decimal);
 
 /// The number is no share.
@@ -51,11 +53,9 @@ impl Share {
     }
 }
 
-impl TryFrom<Decimal> for Share {
-    type Error = NotAShare;
-
-    fn try_from(given: Decimal) -> Result<Self, Self::Error> {
-        Share::new(given)
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Share::new(decimal::read(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 

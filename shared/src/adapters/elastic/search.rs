@@ -28,6 +28,9 @@ const MAX_ANALYSED_CHARACTERS: usize = 150;
 pub(super) struct Search {
     pub(super) filter: Value,
     pub(super) sort: Value,
+    /// What stands for a missing sort value where a page goes on: nothing for names, and for numbers the one that
+    /// Elasticsearch puts at the end itself. It answers 500 where a number's place is null.
+    pub(super) missing: Value,
 }
 
 /// A query as Elasticsearch's `bool` filter: no scoring.
@@ -101,6 +104,7 @@ pub(super) fn products(query: &ProductQuery) -> Search {
     Search {
         filter: all_of(conditions),
         sort: order(field, query.sort.descending, "asin"),
+        missing: Value::Null,
     }
 }
 
@@ -154,6 +158,7 @@ pub(super) fn opportunities(query: &OpportunityQuery) -> Search {
     Search {
         filter: all_of(conditions),
         sort: order(field, query.sort.descending, "id"),
+        missing: if query.sort.descending { i64::MIN } else { i64::MAX }.into(),
     }
 }
 
@@ -171,6 +176,7 @@ pub(super) fn states(list: &StateList<'_>) -> Search {
     Search {
         filter: all_of(conditions.collect()),
         sort: order("at", !list.query.ascending, "id"),
+        missing: Value::Null,
     }
 }
 
@@ -186,7 +192,7 @@ fn body(search: Search, place: Option<Place>, size: usize) -> Value {
     });
     if let Some(Place { value, id }) = place {
         let value = match value {
-            SortValue::Missing => Value::Null,
+            SortValue::Missing => search.missing,
             SortValue::Integer(value) => value.into(),
             SortValue::Text(value) => value.into(),
         };
@@ -322,12 +328,13 @@ mod tests {
         let search = || Search {
             filter: json!({}),
             sort: json!([]),
+            missing: json!(i64::MIN),
         };
         assert_eq!(body(search(), None, 50)["size"], 51);
         let place = Place {
             value: SortValue::Missing,
             id: "B1".into(),
         };
-        assert_eq!(body(search(), Some(place), 50)["search_after"], json!([null, "B1"]));
+        assert_eq!(body(search(), Some(place), 50)["search_after"], json!([i64::MIN, "B1"]));
     }
 }

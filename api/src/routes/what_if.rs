@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
+use rust_decimal::Decimal;
 use serde::Serialize;
 use shared::domain::profit::{Given, Net, Regime, Sources, reconsider};
 use shared::domain::{Marketplace, Opportunity, UnixMillis};
@@ -86,6 +87,13 @@ enum WhatIfAnswer {
     Computed(Json<AnswerDocument>),
 }
 
+fn to_limit(number: Decimal) -> Result<usize, Problem> {
+    let limit = number.is_integer().then(|| usize::try_from(number).ok()).flatten();
+    limit
+        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+        .ok_or_else(|| Problem::field("limit", format!("is {number}: a whole number from 1 to {MAX_LIMIT} is expected")))
+}
+
 /// A question that was understood.
 struct Asked {
     given: Given,
@@ -98,12 +106,7 @@ impl Asked {
     fn of(document: &WhatIfDocument) -> Result<Asked, Problem> {
         let market = |field: &str, sent: &Option<SentMarket>| sent.as_ref().map(|sent| sent.read(field).map(|market| market.0)).transpose();
         let regime = document.regime.as_ref().map(|sent| sent.read::<Regime>("regime", "a VAT regime such as RC"));
-        let limit = document.limit.as_ref().map(|sent| sent.read("limit")).transpose()?;
-        let limit = match limit.map(|limit| usize::try_from(limit).ok().filter(|size| (1..=MAX_LIMIT).contains(size) && limit.is_integer())) {
-            None => DEFAULT_LIMIT,
-            Some(Some(limit)) => limit,
-            Some(None) => return Err(Problem::field("limit", format!("is expected to be a whole number from 1 to {MAX_LIMIT}"))),
-        };
+        let limit = document.limit.as_ref().map(|sent| sent.read("limit").and_then(to_limit)).transpose()?;
         Ok(Asked {
             given: Given {
                 regime: regime.transpose()?,
@@ -111,7 +114,7 @@ impl Asked {
             },
             source: market("source_market", &document.source_market)?,
             target: market("target_market", &document.target_market)?,
-            limit,
+            limit: limit.unwrap_or(DEFAULT_LIMIT),
         })
     }
 

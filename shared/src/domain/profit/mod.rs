@@ -21,6 +21,7 @@ mod net;
 mod profile;
 mod referral;
 mod regime;
+mod resolve;
 mod share;
 pub mod tables;
 #[cfg(test)]
@@ -29,10 +30,8 @@ mod tests;
 pub use costs::{Costs, Exchange, LedgerError, Origin, Route, Sourced};
 pub use ledger::{Effect, Ledger, Line, ledger};
 pub use net::Net;
-pub use profile::{
-    ArticleFacts, Cost, Fulfilment, Given, GivenReferral, ProfileError, RouteProfile, Seller, SellerProfile, Sources, UnitCosts, Unresolved, reconsider,
-    resolve,
-};
+pub use profile::{Cost, Fulfilment, ProfileError, RouteProfile, Seller, SellerProfile, UnitCosts};
 pub use referral::{Band, NotARule, ReferralRule, RuleKind, Step};
 pub use regime::{Regime, UnknownRegime};
+pub use resolve::{ArticleFacts, Given, GivenReferral, Sources, Unresolved, reconsider, resolve};
 pub use share::{NotAShare, Share};

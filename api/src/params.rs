@@ -1,5 +1,6 @@
 //! Parameters: parsed once at the edge, each type with its schema. What does not parse is a 400 that names the parameter.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use poem::{Request, RequestBody};
@@ -7,7 +8,7 @@ use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::json;
-use shared::domain::{Asin, Marketplace, OpportunityId, Percentage};
+use shared::domain::{Asin, Marketplace, OpportunityId, Percentage, TrapReason};
 use shared::ports::catalog::{OpportunitySort, ProductSort, Sort};
 use shared::wire::state::RunStatus;
 
@@ -296,6 +297,41 @@ impl Parameter for MinProfit {
     }
 }
 
+impl Parameter for TrapReason {
+    fn schema() -> MetaSchema {
+        one_of(&TrapReason::ALL.map(TrapReason::name))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse::<TrapReason>().map_err(|error| error.to_string())
+    }
+}
+
+/// Reasons to distrust an opportunity, between commas; in one order and each once, so that the same question is the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TrapReasons(pub(crate) Vec<TrapReason>);
+
+impl Parameter for TrapReasons {
+    fn schema() -> MetaSchema {
+        let reason = TrapReason::ALL.map(TrapReason::name).join("|");
+        MetaSchema {
+            pattern: Some(format!("^(all|({reason})(,({reason}))*)$")),
+            example: Some(json!("ean_mismatch,price_outlier")),
+            ..MetaSchema::new("string")
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(TrapReasons(TrapReason::ALL.into()));
+        }
+        let reasons: Result<BTreeSet<TrapReason>, _> = text.split(',').map(str::parse).collect();
+        reasons
+            .map(|reasons| TrapReasons(reasons.into_iter().collect()))
+            .map_err(|error| error.to_string())
+    }
+}
+
 /// How many items a page has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limit(pub(crate) usize);
@@ -367,11 +403,12 @@ fn sort_schema<F>(fields: &[(&str, F)], default: &str) -> MetaSchema {
     }
 }
 
-const PRODUCT_FIELDS: [(&str, ProductSort); 4] = [
+const PRODUCT_FIELDS: [(&str, ProductSort); 5] = [
     ("asin", ProductSort::Asin),
     ("title", ProductSort::Title),
     ("first_seen", ProductSort::FirstSeen),
     ("last_updated", ProductSort::LastUpdated),
+    ("score", ProductSort::Score),
 ];
 
 impl Parameter for Sort<ProductSort> {
@@ -384,12 +421,13 @@ impl Parameter for Sort<ProductSort> {
     }
 }
 
-const OPPORTUNITY_FIELDS: [(&str, OpportunitySort); 9] = [
+const OPPORTUNITY_FIELDS: [(&str, OpportunitySort); 10] = [
     ("margin_percentage", OpportunitySort::MarginPercentage),
     ("margin", OpportunitySort::Margin),
     ("profit", OpportunitySort::Profit),
     ("roi", OpportunitySort::Roi),
     ("buffer", OpportunitySort::Buffer),
+    ("score", OpportunitySort::Score),
     ("source_price_eur", OpportunitySort::SourcePriceEur),
     ("target_price_eur", OpportunitySort::TargetPriceEur),
     ("asin", OpportunitySort::Asin),
@@ -411,6 +449,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn reasons_stand_between_commas_in_any_order() {
+        let parsed = |text: &str| TrapReasons::parse(text).map(|reasons| reasons.0);
+        assert_eq!(parsed("stale_leg"), Ok(vec![TrapReason::StaleLeg]));
+        let both = Ok(vec![TrapReason::EanMismatch, TrapReason::StaleLeg]);
+        assert_eq!(parsed("stale_leg,ean_mismatch,stale_leg"), both);
+        assert_eq!(parsed("all").map(|reasons| reasons.len()), Ok(TrapReason::ALL.len()));
+        for text in ["", ",", "stale_leg,", "stale", "Stale_Leg", "stale_leg ean_mismatch", "all,stale_leg"] {
+            assert!(parsed(text).is_err_and(|reason| reason.contains("map_price")), "{text:?}");
+        }
+    }
 
     #[test]
     fn limits_are_whole_numbers_from_1_to_500() {

@@ -216,6 +216,26 @@ word!(
     ["gap", "price_gone", "stale", "rate", "config"]
 );
 word!(
+    /// Why an opportunity may not be what it seems.
+    TrapCode,
+    "trap",
+    [
+        "ean_mismatch",
+        "pack_size_mismatch",
+        "variation_parent",
+        "price_outlier",
+        "amazon_back",
+        "box_held_by_one",
+        "often_out_of_stock",
+        "order_quantity",
+        "hazardous",
+        "heat_sensitive",
+        "map_price",
+        "stale_leg",
+        "offer_flood",
+    ]
+);
+word!(
     /// State of a run.
     RunState,
     "run status",

@@ -10,12 +10,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
+use shared::domain::assessment::assess;
 use shared::domain::margin::margin;
 use shared::domain::opportunity::{ClosedReason, Evaluation, EventKind, LastEvent, RatesUsed};
 use shared::domain::profit::{ArticleFacts, Given, Net, Route, Sources, resolve};
 use shared::domain::{
-    Asin, Currency, ExchangeRate, ExchangeRates, Listing, Marketplace, Money, Opportunity, OpportunityId, Percentage, Product, ShownPrice, StoredProduct,
-    UnixMillis,
+    Asin, Assessment, Currency, ExchangeRate, ExchangeRates, Listing, Marketplace, Money, Opportunity, OpportunityId, Percentage, Product, ShownPrice,
+    StoredProduct, UnixMillis,
 };
 use shared::wire::OpportunityEvent;
 
@@ -55,6 +56,8 @@ pub struct Numbers {
     pub exchange_rate: Option<RatesUsed>,
     /// Of an open gap only.
     pub net: Option<Net>,
+    /// Of an open gap only.
+    pub assessment: Option<Assessment>,
     pub source_observed_at: UnixMillis,
     pub target_observed_at: UnixMillis,
 }
@@ -170,12 +173,14 @@ fn find(id: &OpportunityId, product: &Product, prices: &BTreeMap<Marketplace, Sh
         margin_percentage: gap.percentage,
         exchange_rate,
         net: None,
+        assessment: None,
         source_observed_at: source.observed_at,
         target_observed_at: target.observed_at,
     };
     // The rounded number decides, since it is the one that is shown.
     if gap.percentage.to_decimal() > basis.settings.min_margin_percent {
         numbers.net = net(id, product, &numbers, rates, basis, now);
+        numbers.assessment = assess(product, id, numbers.net.as_ref(), now, staleness);
         Finding::Open(numbers)
     } else {
         Finding::TooSmall(numbers)
@@ -311,6 +316,7 @@ fn open(closed: Option<&Opportunity>, names: &Listing, route: &RouteEvaluation, 
         margin_percentage: numbers.margin_percentage,
         exchange_rate: numbers.exchange_rate.clone(),
         net: numbers.net.clone(),
+        assessment: numbers.assessment.clone(),
         is_active: true,
         closed_reason: None,
         first_seen: closed.map_or(now, |closed| closed.first_seen),
@@ -342,6 +348,7 @@ fn update(stored: &Opportunity, names: &Listing, route: &RouteEvaluation, number
         margin_percentage: numbers.margin_percentage,
         exchange_rate: numbers.exchange_rate.clone(),
         net: numbers.net.clone(),
+        assessment: numbers.assessment.clone(),
         ..stored.clone()
     };
     let is_news = opportunity != *stored;

@@ -117,15 +117,17 @@ fn state_bytes(state: &MarketState) -> usize {
         let codes: usize = facts.product_codes.iter().map(|code| code.len() + 24).sum();
         text_bytes(&facts.title) + text_bytes(&facts.brand) + text_bytes(&facts.image_url) + categories + codes
     });
+    let sellers = state.buy_box.as_ref().map_or(0, |register| register.facts.shares.len() * 56);
     let registers = [
         register_bytes(&state.prices),
         register_bytes(&state.buy_box),
         register_bytes(&state.statistics),
         register_bytes(&state.buy_box_statistics),
+        register_bytes(&state.history),
         register_bytes(&state.offers),
         register_bytes(&state.attributes),
     ];
-    size_of::<MarketState>() + registers.iter().sum::<usize>() + attributes
+    size_of::<MarketState>() + registers.iter().sum::<usize>() + attributes + sellers
 }
 
 fn text_bytes(text: &Option<String>) -> usize {

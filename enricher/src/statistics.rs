@@ -15,11 +15,14 @@
 //! ```
 
 use rust_decimal::Decimal;
-use shared::domain::KeepaMinutes;
+use shared::domain::history::{SeriesHistory, WINDOW_DAYS};
 use shared::domain::price::{SeriesStatistics, StatisticsOrigin};
+use shared::domain::{KeepaMinutes, Percentage};
 
 const MINUTES_PER_DAY: i64 = 24 * 60;
 const DAYS_PER_TREND: i128 = 30;
+/// Rounds a ratio to hundredths of percent.
+const HUNDREDTHS_OF_PERCENT: u32 = 4;
 
 /// A price series: minutes in ascending order, each with the landed price from then on, `None` = no offer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -119,6 +122,49 @@ impl PriceSeries {
             origin: StatisticsOrigin::History,
         }
     }
+
+    /// How the series was spread over the [`WINDOW_DAYS`] before `last_update`; none where it had no offer in them.
+    #[must_use]
+    pub fn distribution(&self, last_update: KeepaMinutes) -> Option<SeriesHistory> {
+        let to = i64::from(last_update.0);
+        let window = self.window(to - WINDOW_DAYS * MINUTES_PER_DAY, to);
+        let [p1, p10, p25, p50, p75, p90, p99] = window.percentiles([1, 10, 25, 50, 75, 90, 99])?;
+        let deviation = window.standard_deviation(0)?;
+        let regression = window.regression();
+        Some(SeriesHistory {
+            from: KeepaMinutes(i32::try_from(window.from).ok()?),
+            to: last_update,
+            average: window.average_rounded()?,
+            deviation: i64::try_from(deviation.mantissa()).ok()?,
+            variation: hundredths(window.variation(HUNDREDTHS_OF_PERCENT)?)?,
+            p1,
+            p10,
+            p25,
+            p50,
+            p75,
+            p90,
+            p99,
+            previous: self.previous(to),
+            out_of_stock: hundredths(window.out_of_stock_percentage(2)?)?,
+            changes_per_month: window.changes_per_month()?,
+            trend: window.trend().and_then(|(_, per_month)| hundredths(per_month)),
+            trend_fit: regression.and_then(|regression| window.fit(&regression)),
+            robust_trend: window.robust_trend(),
+            drawdown: window.drawdown()?,
+        })
+    }
+
+    /// The last price before that minute's that differs from it, time without an offer left out.
+    fn previous(&self, to: i64) -> Option<i64> {
+        let mut prices = self.points.iter().rev().filter(|&&(time, _)| time < to).filter_map(|&(_, price)| price);
+        let last = prices.next()?;
+        prices.find(|&price| price != last)
+    }
+}
+
+/// What a decimal of any scale is in its last place: 15.46 with two decimals is 1546.
+fn hundredths(value: Decimal) -> Option<Percentage> {
+    i64::try_from(value.mantissa()).ok().map(Percentage)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +178,13 @@ impl Segment {
     fn minutes(self) -> i128 {
         i128::from(self.end - self.begin)
     }
+}
+
+/// A slope, minor units per minute, as a fraction: both twelvefold, of the covariance and of the variance of time.
+#[derive(Debug, Clone, Copy)]
+struct Regression {
+    numerator: i128,
+    denominator: i128,
 }
 
 /// A series between two minutes.
@@ -182,17 +235,99 @@ impl Window {
     /// The smallest price whose cumulative in-stock time reaches `percent` of all of it.
     #[must_use]
     pub fn percentile(&self, percent: u8) -> Option<i64> {
+        self.percentiles([percent]).map(|[price]| price)
+    }
+
+    /// The same for several, ascending.
+    fn percentiles<const N: usize>(&self, percents: [u8; N]) -> Option<[i64; N]> {
         let mut by_price: Vec<Segment> = self.segments.clone();
-        by_price.sort_by_key(|segment| segment.price);
-        let wanted = self.weight().checked_mul(i128::from(percent))?;
-        let mut reached = 0_i128;
-        for segment in &by_price {
-            reached += segment.minutes();
-            if reached * 100 >= wanted {
-                return Some(segment.price);
+        by_price.sort_unstable_by_key(|segment| segment.price);
+        let weight = self.weight();
+        let mut rest = by_price.iter();
+        let (mut reached, mut price) = (0_i128, None);
+        let mut found = [0; N];
+        for (slot, percent) in found.iter_mut().zip(percents) {
+            while price.is_none() || reached * 100 < weight * i128::from(percent) {
+                let segment = rest.next()?;
+                reached += segment.minutes();
+                price = Some(segment.price);
+            }
+            *slot = price?;
+        }
+        Some(found)
+    }
+
+    /// How often the price moved from one offer to the next, per 30 days, hundredths.
+    fn changes_per_month(&self) -> Option<Percentage> {
+        let moves = self.segments.windows(2).filter(|pair| pair[0].price != pair[1].price).count();
+        let minutes = DAYS_PER_TREND * i128::from(MINUTES_PER_DAY);
+        let moves = i128::try_from(moves).ok()?.checked_mul(minutes)?;
+        hundredths(ratio(moves, self.span(), 2)?)
+    }
+
+    /// The largest fall from a peak to a later trough, of the peak.
+    fn drawdown(&self) -> Option<Percentage> {
+        let mut peak = self.segments.first()?.price;
+        let mut largest = Percentage(0);
+        for segment in &self.segments {
+            peak = peak.max(segment.price);
+            let fall = ratio(i128::from(peak) - i128::from(segment.price), i128::from(peak), HUNDREDTHS_OF_PERCENT)?;
+            largest = largest.max(hundredths(fall)?);
+        }
+        Some(largest)
+    }
+
+    /// The median price of each day that had an offer, by day of the window.
+    fn daily_medians(&self) -> Vec<(i64, i64)> {
+        let mut days = Vec::new();
+        let mut begin = self.from;
+        // Both run forward in time: each segment is looked at once for every day it lies in.
+        let mut first = 0;
+        while begin < self.to {
+            let end = begin + MINUTES_PER_DAY;
+            let of_day = self.segments[first..].iter().take_while(|segment| segment.begin < end);
+            let cut = of_day.map(|segment| Segment {
+                begin: segment.begin.max(begin),
+                end: segment.end.min(end),
+                price: segment.price,
+            });
+            let day = Window {
+                from: begin,
+                to: end.min(self.to),
+                segments: cut.collect(),
+            };
+            if let Some(median) = day.percentile(50) {
+                days.push(((begin - self.from) / MINUTES_PER_DAY, median));
+            }
+            first += self.segments[first..].iter().take_while(|segment| segment.end <= end).count();
+            begin = end;
+        }
+        days
+    }
+
+    /// Theil and Sen's slope: the median of the slopes between all pairs of daily medians, percent of the average per 30 days.
+    fn robust_trend(&self) -> Option<Percentage> {
+        /// Decimals of a slope before the median is taken.
+        const DIGITS: u32 = 6;
+        let days = self.daily_medians();
+        let mut slopes: Vec<i128> = Vec::with_capacity(days.len() * days.len().saturating_sub(1) / 2);
+        for (index, &(day, price)) in days.iter().enumerate() {
+            for &(later_day, later_price) in &days[index + 1..] {
+                let rise = i128::from(later_price) - i128::from(price);
+                slopes.push(rounded_quotient(rise * 10_i128.pow(DIGITS), i128::from(later_day - day))?);
             }
         }
-        None
+        slopes.sort_unstable();
+        let middle = slopes.len() / 2;
+        let twice = match slopes.len() {
+            0 => return None,
+            odd if odd % 2 == 1 => 2 * slopes[middle],
+            _ => slopes[middle - 1] + slopes[middle],
+        };
+        // percent of the average = 100 * 30 * slope / average, with average = price minutes by weight.
+        let numerator = twice.checked_mul(DAYS_PER_TREND)?.checked_mul(self.weight())?;
+        let denominator = self.price_minutes()?.checked_mul(2 * 10_i128.pow(DIGITS))?;
+        hundredths(ratio(numerator, denominator, HUNDREDTHS_OF_PERCENT)?)
     }
 
     /// The share of the window without an offer in percent, rounded half up to `digits` decimals.
@@ -220,6 +355,26 @@ impl Window {
     /// average per 30 days, two.
     #[must_use]
     pub fn trend(&self) -> Option<(Decimal, Decimal)> {
+        let Regression { numerator, denominator } = self.regression()?;
+        let per_day = ratio(numerator.checked_mul(i128::from(MINUTES_PER_DAY))?, denominator, 3)?;
+        // Two divisions, since the product of both denominators would not fit: ten decimals in between.
+        let exact_per_day = ratio(numerator.checked_mul(i128::from(MINUTES_PER_DAY))?, denominator, 10)?;
+        let average = self.average(10)?;
+        let per_month = exact_per_day.checked_mul(Decimal::from(DAYS_PER_TREND * 100))?.checked_div(average)?;
+        Some((per_day, shared::domain::money::round_half_up(per_month, 2)))
+    }
+
+    /// R²: how much of the variance a least-squares slope explains. None where the price never moved.
+    fn fit(&self, Regression { numerator, denominator }: &Regression) -> Option<Percentage> {
+        // slope * numerator / (12 * variance), each with decimals of its own, since the squares would not fit.
+        let slope = ratio(*numerator, *denominator, 12)?;
+        let inverse = ratio(*numerator, self.deviation_minutes()?.checked_mul(12)?, 12)?;
+        let fit = shared::domain::money::round_half_up(slope.checked_mul(inverse)?, HUNDREDTHS_OF_PERCENT);
+        hundredths(fit.clamp(Decimal::ZERO, Decimal::ONE).trunc_with_scale(HUNDREDTHS_OF_PERCENT))
+    }
+
+    /// The least-squares line over in-stock time.
+    fn regression(&self) -> Option<Regression> {
         let (mut first, mut second, mut mixed) = (0_i128, 0_i128, 0_i128);
         for segment in &self.segments {
             let (begin, end) = (i128::from(segment.begin - self.from), i128::from(segment.end - self.from));
@@ -237,12 +392,7 @@ impl Window {
             .checked_mul(second)?
             .checked_mul(4)?
             .checked_sub(first.checked_mul(first)?.checked_mul(3)?)?;
-        let per_day = ratio(numerator.checked_mul(i128::from(MINUTES_PER_DAY))?, denominator, 3)?;
-        // Two divisions, since the product of both denominators would not fit: ten decimals in between.
-        let exact_per_day = ratio(numerator.checked_mul(i128::from(MINUTES_PER_DAY))?, denominator, 10)?;
-        let average = self.average(10)?;
-        let per_month = exact_per_day.checked_mul(Decimal::from(DAYS_PER_TREND * 100))?.checked_div(average)?;
-        Some((per_day, shared::domain::money::round_half_up(per_month, 2)))
+        (denominator != 0).then_some(Regression { numerator, denominator })
     }
 
     fn span(&self) -> i128 {
@@ -347,6 +497,62 @@ mod tests {
     }
 
     #[test]
+    fn a_distribution_says_how_the_window_went() {
+        let days = |day: i64| day * MINUTES_PER_DAY;
+        // Ten days at 50.00, ten at 40.00, ten without an offer, sixty at 60.00.
+        let series = series(&[(0, 5000), (days(10), 4000), (days(20), -1), (days(30), 6000)]);
+        let to = KeepaMinutes(i32::try_from(days(90)).expect("small"));
+        let found = series.distribution(to).expect("offers");
+        let expected = SeriesHistory {
+            from: KeepaMinutes(0),
+            to,
+            // (10 * 5000 + 10 * 4000 + 60 * 6000) / 80
+            average: 5625,
+            // sqrt((10 * 625^2 + 10 * 1625^2 + 60 * 375^2) / 80) = 696.0
+            deviation: 696,
+            variation: Percentage(12_37),
+            p1: 4000,
+            p10: 4000,
+            p25: 5000,
+            p50: 6000,
+            p75: 6000,
+            p90: 6000,
+            p99: 6000,
+            previous: Some(4000),
+            out_of_stock: Percentage(11_11),
+            changes_per_month: Percentage(67),
+            trend: found.trend,
+            trend_fit: found.trend_fit,
+            robust_trend: Some(Percentage(0)),
+            drawdown: Percentage(20_00),
+        };
+        assert_eq!(found, expected);
+        assert!(found.trend > Some(Percentage(0)) && found.trend_fit > Some(Percentage(30_00)), "{found:?}");
+        // A price error moves the least-squares slope, not the robust one.
+        let with_error = [(0, 5000), (days(80), 199_900), (days(81), 5000)];
+        let with_error = super::tests::series(&with_error).distribution(to).expect("offers");
+        assert_eq!((with_error.robust_trend, with_error.p99), (Some(Percentage(0)), 199_900));
+        assert!(with_error.trend > Some(Percentage(10_00)), "{with_error:?}");
+    }
+
+    #[test]
+    fn a_straight_line_fits_itself_whichever_way_it_is_measured() {
+        let points: Vec<(i64, i64)> = (0..90).map(|day| (day * MINUTES_PER_DAY, 5000 + 10 * day)).collect();
+        let found = series(&points).distribution(KeepaMinutes(90 * 1440)).expect("offers");
+        // 300 per 30 days, of an average of 5445.
+        assert_eq!((found.trend, found.robust_trend), (Some(Percentage(5_51)), Some(Percentage(5_51))));
+        assert!(found.trend_fit >= Some(Percentage(99_98)), "{found:?}");
+        assert_eq!((found.drawdown, found.changes_per_month), (Percentage(0), Percentage(29_67)));
+    }
+
+    #[test]
+    fn a_series_without_an_offer_in_the_window_has_no_distribution() {
+        for points in [vec![], vec![(0, -1)], vec![(0, 5000), (10, -1)]] {
+            assert_eq!(series(&points).distribution(KeepaMinutes(200_000)), None, "{points:?}");
+        }
+    }
+
+    #[test]
     fn a_window_begins_with_the_series_and_ends_with_the_last_update() {
         let window = series(&[(100, 1000)]).window(0, 200);
         assert_eq!((window.in_stock_minutes(), window.out_of_stock_percentage_ceiled()), (100, Some(0)));
@@ -417,6 +623,7 @@ mod tests {
                 let window = series.window(i64::from(from), i64::from(to));
                 let _ = (window.average(2), window.standard_deviation(2), window.variation(4), window.trend(), window.percentile(50));
                 let _ = (window.drop_percentage(1), window.out_of_stock_percentage(3), series.summary(KeepaMinutes(to)));
+                let _ = series.distribution(KeepaMinutes(to));
             }
         }
     }

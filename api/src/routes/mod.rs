@@ -1,5 +1,7 @@
 //! The resources, one file each: document, handler and its text in the API's document together.
 
+mod assessment;
+mod competition;
 mod costs;
 mod health;
 mod metrics;
@@ -7,6 +9,7 @@ mod opportunities;
 mod products;
 mod profit;
 mod runs;
+mod statistics;
 mod stats;
 mod what_if;
 

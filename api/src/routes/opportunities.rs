@@ -11,17 +11,18 @@ use serde::Serialize;
 use shared::domain::listing::name_key;
 use shared::domain::opportunity::RatesUsed;
 use shared::domain::profit::ledger;
-use shared::domain::{Asin, Marketplace, Opportunity, OpportunityId, Percentage, Staleness, UnixMillis};
+use shared::domain::{Asin, Marketplace, Opportunity, OpportunityId, Percentage, Staleness, TrapReason, UnixMillis};
 use shared::ports::catalog::{OpportunityQuery, OpportunitySort, Sort};
 
+use super::assessment::{ScoreDocument, TrapDocument};
 use super::profit::LedgerDocument;
 use super::{Group, TotalDocument, key};
 use crate::answer::Answered;
 use crate::api::Api;
 use crate::error::{FetchError, ItemFailure, ListFailure, Problem};
 use crate::freshness::DependsOn;
-use crate::params::{Cursor, DEFAULT_LIMIT, Limit, MinMargin, MinProfit, Name, Path, Query};
-use crate::values::{Amount, Closed, CurrencyCode, Instant, Market};
+use crate::params::{Cursor, DEFAULT_LIMIT, Limit, MinMargin, MinProfit, Name, Path, Query, TrapReasons};
+use crate::values::{Amount, Closed, CurrencyCode, Instant, Market, TrapCode};
 
 /// The handlers.
 pub(crate) struct OpportunityRoutes {
@@ -77,6 +78,18 @@ struct OpportunityDocument {
     /// zero it has to rise by that much. Null where no price breaks even.
     #[oai(nullable)]
     buffer_percentage: Option<Amount>,
+    /// Reasons to distrust it, as of its last evaluation; null where it was not assessed yet.
+    #[oai(nullable)]
+    traps: Option<Vec<TrapDocument>>,
+    /// Checks that could not be made because their data is not known.
+    unchecked: Vec<TrapCode>,
+    /// How far it can be trusted, 0 to 100: `100 * product of (1 - weight)` over the reasons found `* product of (1 - weight / 10)`
+    /// over those that could not be checked. Null where it was not assessed yet.
+    #[oai(nullable)]
+    confidence: Option<Amount>,
+    /// How good it is, for the order of lists; null without a profit.
+    #[oai(nullable)]
+    score: Option<ScoreDocument>,
     /// Currency of `margin` and of the prices in EUR.
     currency: CurrencyCode,
     /// The rates it was computed with; null when both prices are in EUR.
@@ -175,6 +188,9 @@ struct Asked {
     min_profit: Option<i64>,
     min_roi: Option<Percentage>,
     min_buffer: Option<Percentage>,
+    min_confidence: Option<Percentage>,
+    trap: Option<TrapReason>,
+    without_traps: Vec<TrapReason>,
     source: Option<Marketplace>,
     target: Option<Marketplace>,
     asin: Option<Asin>,
@@ -193,6 +209,9 @@ impl Asked {
             min_profit: self.min_profit,
             min_roi: self.min_roi,
             min_buffer: self.min_buffer,
+            min_confidence: self.min_confidence,
+            trap: self.trap,
+            without_traps: self.without_traps,
             source: self.source,
             target: self.target,
             asin: self.asin,
@@ -233,6 +252,20 @@ impl OpportunityRoutes {
         min_roi: Query<MinMargin>,
         /// Buffer of at least this many percent.
         min_buffer: Query<MinMargin>,
+        /// Confidence of at least this, 0 to 100; what was not assessed is not found.
+        min_confidence: Query<MinMargin>,
+        /// With this reason to distrust it. `ean_mismatch`: the two marketplaces tell different product codes.
+        /// `pack_size_mismatch`: they tell different numbers of items or packs. `variation_parent`: one tells an article that
+        /// cannot be bought itself. `price_outlier`: a price outside P1 to P99 of its last 90 days. `amazon_back`: Amazon offers it
+        /// where it is sold, after it was away for 10 % of 90 days or more. `box_held_by_one`: one seller holds that buy box for
+        /// 90 % of the time or more. `often_out_of_stock`: a price was missing for more than 30 % of 90 days. `order_quantity`: it
+        /// is sold from two units on, or up to five, to an order. `hazardous`, `heat_sensitive`: Amazon says so. `map_price`: a price
+        /// is hidden by the maker's policy. `stale_leg`: a price is older than a quarter of `LEG_STALE_AFTER`. `offer_flood`: new
+        /// offers where it is sold at least doubled against their mean of 30 days, and by three or more.
+        trap: Query<TrapReason>,
+        /// Without any of these, between commas, or `all`. Checks that could not be made count as passed here, and for
+        /// `min_confidence` they do not.
+        without_traps: Query<TrapReasons>,
         /// Bought in this marketplace. `GB` is accepted for `UK`.
         source_market: Query<Market>,
         /// Sold in this marketplace.
@@ -257,6 +290,9 @@ impl OpportunityRoutes {
             min_profit: min_profit.0.map(MinProfit::cents),
             min_roi: min_roi.0.map(MinMargin::at_least),
             min_buffer: min_buffer.0.map(MinMargin::at_least),
+            min_confidence: min_confidence.0.map(MinMargin::at_least),
+            trap: trap.0,
+            without_traps: without_traps.0.unwrap_or_default().0,
             source: source_market.0.map(|market| market.0),
             target: target_market.0.map(|market| market.0),
             asin: asin.0,
@@ -367,6 +403,7 @@ impl OpportunityDocument {
         };
         let OpportunityId { asin, source, target } = opportunity.id;
         let net = opportunity.net.as_ref();
+        let assessment = opportunity.assessment.as_ref();
         OpportunityDocument {
             id: opportunity.id.to_string(),
             asin: asin.to_string(),
@@ -386,6 +423,12 @@ impl OpportunityDocument {
             profit: net.map(|net| net.profit.into()),
             roi_percentage: net.and_then(|net| net.roi).map(Amount::from),
             buffer_percentage: net.and_then(|net| net.buffer).map(Amount::from),
+            confidence: assessment.map(|assessment| assessment.confidence.into()),
+            score: assessment.and_then(ScoreDocument::of),
+            traps: assessment.map(|assessment| assessment.traps.iter().copied().map(TrapDocument::of).collect()),
+            unchecked: assessment.map_or_else(Vec::new, |assessment| {
+                assessment.unchecked.iter().map(|reason| TrapCode(reason.name())).collect()
+            }),
             currency: CurrencyCode(opportunity.margin.currency.code()),
             exchange_rate: opportunity.exchange_rate.map(RatesUsedDocument::of),
             is_active,
@@ -425,6 +468,9 @@ mod tests {
             min_profit: None,
             min_roi: None,
             min_buffer: None,
+            min_confidence: None,
+            trap: None,
+            without_traps: Vec::new(),
             source: None,
             target: None,
             asin: None,

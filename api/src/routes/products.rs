@@ -6,11 +6,13 @@ use std::sync::Arc;
 use poem::Request;
 use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
+use shared::domain::assessment::Leg;
 use shared::domain::listing::name_key;
-use shared::domain::price::{SeriesStatistics, StatisticsOrigin};
-use shared::domain::{Asin, Currency, ExchangeRate, KeepaMinutes, Marketplace, Money, ShownPrice, Staleness, StoredProduct, UnixMillis};
+use shared::domain::{Asin, Currency, ExchangeRate, Marketplace, ShownPrice, Staleness, StoredProduct, UnixMillis};
 use shared::ports::catalog::{ProductQuery, ProductSort, Sort, Total};
 
+use super::competition::CompetitionDocument;
+use super::statistics::StatisticsDocument;
 use super::{Group, TotalDocument, key};
 use crate::answer::Answered;
 use crate::api::Api;
@@ -18,7 +20,7 @@ use crate::error::{FetchError, ItemFailure, ListFailure, Problem};
 use crate::freshness::DependsOn;
 use crate::params::{Cursor, DEFAULT_LIMIT, Euros, Limit, Name, Path, Query, Words};
 use crate::prices::bounds;
-use crate::values::{Amount, CurrencyCode, Instant, Kind, Market, StatisticsFrom};
+use crate::values::{Amount, CurrencyCode, Instant, Kind, Market};
 
 /// The handlers.
 pub(crate) struct ProductRoutes {
@@ -51,6 +53,12 @@ struct ProductDocument {
     price_statistics: BTreeMap<Market, StatisticsDocument>,
     /// Sales rank by marketplace, 1 is best.
     sales_rank: BTreeMap<Market, i64>,
+    /// Demand and competitors by marketplace.
+    competition: BTreeMap<Market, CompetitionDocument>,
+    /// Score of the marketplace that was best to sell it in at the last update, 0 to 100; `competition` says from what. Null
+    /// without a price.
+    #[oai(nullable)]
+    score: Option<Amount>,
     /// When it was first seen.
     first_seen: Instant,
     /// When it was last fetched.
@@ -76,50 +84,6 @@ struct PriceDocument {
     kind: Kind,
     /// From when its age counts.
     observed_at: Instant,
-}
-
-/// Statistics of one price series, in the marketplace's currency.
-#[derive(Debug, Clone, Object, Serialize)]
-#[oai(rename = "PriceStatistics")]
-struct StatisticsDocument {
-    /// Mean of the last 30 days.
-    #[oai(nullable)]
-    avg30: Option<Amount>,
-    /// Mean of the last 90 days.
-    #[oai(nullable)]
-    avg90: Option<Amount>,
-    /// Mean of the last 180 days.
-    #[oai(nullable)]
-    avg180: Option<Amount>,
-    /// Mean of the last 365 days.
-    #[oai(nullable)]
-    avg365: Option<Amount>,
-    /// Lowest price known.
-    #[oai(nullable)]
-    min: Option<Amount>,
-    /// When that was.
-    #[oai(nullable)]
-    min_at: Option<Instant>,
-    /// Highest price known.
-    #[oai(nullable)]
-    max: Option<Amount>,
-    /// When that was.
-    #[oai(nullable)]
-    max_at: Option<Instant>,
-    /// Share of the last 30 days without an offer, percent.
-    #[oai(nullable)]
-    out_of_stock_percentage_30: Option<i32>,
-    /// Share of the last 90 days without an offer, percent.
-    #[oai(nullable)]
-    out_of_stock_percentage_90: Option<i32>,
-    /// Share of the last 180 days without an offer, percent.
-    #[oai(nullable)]
-    out_of_stock_percentage_180: Option<i32>,
-    /// Share of the last 365 days without an offer, percent.
-    #[oai(nullable)]
-    out_of_stock_percentage_365: Option<i32>,
-    /// `keepa`: as Keepa has them. `history`: computed from the history that came with the product.
-    origin: StatisticsFrom,
 }
 
 /// One page of products.
@@ -287,8 +251,14 @@ impl ProductDocument {
         let shown_prices = product.shown_prices(now, staleness);
         let state = |marketplace| product.shown_state(marketplace, now, staleness).map(|(_, state)| state);
         let statistics = |(marketplace, shown): (&Marketplace, &ShownPrice)| {
-            let statistics = state(*marketplace)?.statistics_of(shown.kind)?;
-            Some(((*marketplace).into(), StatisticsDocument::of(statistics, shown.price.currency)))
+            let state = state(*marketplace)?;
+            let statistics = state.statistics_of(shown.kind)?;
+            let history = state.history_of(shown.kind);
+            Some(((*marketplace).into(), StatisticsDocument::of(statistics, history, shown.price)))
+        };
+        let competition = |&marketplace: &Marketplace| {
+            let leg = Leg::of(product, marketplace, now, staleness);
+            Some((marketplace.into(), CompetitionDocument::of(marketplace, state(marketplace)?, leg)))
         };
         let rank = |&marketplace: &Marketplace| {
             let rank = state(marketplace)?.prices.as_ref()?.facts.sales_rank?;
@@ -308,6 +278,8 @@ impl ProductDocument {
                 .map(|(&marketplace, shown)| (marketplace.into(), PriceDocument::of(shown, &rate)))
                 .collect(),
             sales_rank: product.markets.keys().filter_map(rank).collect(),
+            competition: product.markets.keys().filter_map(competition).collect(),
+            score: listing.score.map(Amount::from),
             first_seen: product.first_seen.into(),
             last_updated: product.last_updated.into(),
             is_active: product.is_active(now, staleness),
@@ -325,31 +297,6 @@ impl PriceDocument {
             amount_eur: euros.map(Amount::from),
             kind: Kind(shown.kind.name()),
             observed_at: shown.observed_at.into(),
-        }
-    }
-}
-
-impl StatisticsDocument {
-    fn of(statistics: &SeriesStatistics, currency: Currency) -> Self {
-        let amount = |minor: Option<i64>| minor.map(|minor| Amount::from(Money::new(minor, currency)));
-        let instant = |minutes: Option<KeepaMinutes>| minutes.map(|minutes| Instant(minutes.to_unix()));
-        StatisticsDocument {
-            avg30: amount(statistics.avg30),
-            avg90: amount(statistics.avg90),
-            avg180: amount(statistics.avg180),
-            avg365: amount(statistics.avg365),
-            min: amount(statistics.min),
-            min_at: instant(statistics.min_at),
-            max: amount(statistics.max),
-            max_at: instant(statistics.max_at),
-            out_of_stock_percentage_30: statistics.out_of_stock_percentage_30,
-            out_of_stock_percentage_90: statistics.out_of_stock_percentage_90,
-            out_of_stock_percentage_180: statistics.out_of_stock_percentage_180,
-            out_of_stock_percentage_365: statistics.out_of_stock_percentage_365,
-            origin: StatisticsFrom(match statistics.origin {
-                StatisticsOrigin::Keepa => "keepa",
-                StatisticsOrigin::History => "history",
-            }),
         }
     }
 }

@@ -80,7 +80,7 @@ async fn paths_and_parameters_are_the_agreed_ones() {
         ("/products", "q market brand category active min_price max_price sort limit cursor"),
         (
             "/opportunities",
-            "min_margin min_profit min_roi min_buffer source_market target_market asin brand category active sort limit cursor",
+            "min_margin min_profit min_roi min_buffer min_confidence trap without_traps source_market target_market asin brand category active sort limit cursor",
         ),
         ("/runs", "job status limit cursor"),
         ("/products/{asin}", "asin"),

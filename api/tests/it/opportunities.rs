@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
+use shared::domain::assessment::OpportunityScore;
 use shared::domain::opportunity::ClosedReason;
+use shared::domain::{Assessment, Marketplace, Opportunity, Percentage, Trap, TrapReason};
 use shared::ports::catalog::StateKind;
 use shared::wire::state::DetectorSettings;
 
@@ -35,6 +37,7 @@ async fn the_reference_case_is_shown_whole() {
         "source_price": 47.99, "source_currency": "EUR", "target_price": 54.99, "target_currency": "EUR",
         "source_price_eur": 47.99, "target_price_eur": 54.99,
         "margin": 7.00, "margin_percentage": 14.59, "profit": -9.52, "roi_percentage": -22.37, "buffer_percentage": -25.84, "currency": "EUR", "exchange_rate": null,
+        "traps": null, "unchecked": [], "confidence": null, "score": null,
         "is_active": true, "closed_reason": null,
         "first_seen": "2026-01-11T11:00:00.000Z", "opened_at": "2026-01-11T11:59:00.000Z", "last_seen": "2026-01-11T12:00:00.000Z",
         "source_observed_at": "2026-01-11T11:58:00.000Z", "target_observed_at": "2026-01-11T11:57:00.000Z",
@@ -54,6 +57,77 @@ async fn the_reference_case_is_shown_whole() {
         json!({"items": [expected], "total": {"value": 1, "relation": "eq"}, "next_cursor": null})
     );
     assert!(list.text().contains("\"margin\":7.00,\"margin_percentage\":14.59,"), "{}", list.text());
+}
+
+/// With these reasons to distrust it, this confidence and score, in hundredths.
+fn assessed(id: &str, reasons: &[TrapReason], confidence: i64, score: Option<i64>) -> Opportunity {
+    Opportunity {
+        assessment: Some(Assessment {
+            traps: reasons
+                .iter()
+                .map(|&reason| Trap {
+                    reason,
+                    market: (reason == TrapReason::StaleLeg).then_some(Marketplace::IT),
+                })
+                .collect(),
+            unchecked: vec![TrapReason::OfferFlood],
+            confidence: Percentage(confidence),
+            score: score.map(|value| OpportunityScore {
+                value: Percentage(value),
+                market: Percentage(59_25),
+                safety: Percentage(10_000),
+                cheapness: Percentage(75_00),
+            }),
+        }),
+        ..opportunity(id, 1000, 2000)
+    }
+}
+
+#[tokio::test]
+async fn reasons_to_distrust_are_shown_and_filtered_by_and_scores_make_an_order() {
+    let api = TestApi::start().await;
+    api.put_opportunities(vec![
+        assessed("B000000001:ES:IT", &[TrapReason::EanMismatch, TrapReason::StaleLeg], 1_649, Some(730)),
+        assessed("B000000002:ES:IT", &[TrapReason::StaleLeg], 8_245, Some(3_664)),
+        assessed("B000000003:ES:IT", &[], 9_700, None),
+        opportunity("B000000004:ES:IT", 1000, 2000),
+    ])
+    .await;
+    let found = async |query: &str| -> Vec<String> {
+        let list = api.json(&format!("/opportunities?{query}")).await;
+        let items = list["items"].as_array().expect("a list");
+        items.iter().map(|item| item["asin"].as_str().expect("a text")[9..].to_owned()).collect()
+    };
+    for (query, expected) in [
+        ("trap=ean_mismatch", "1"),
+        ("trap=stale_leg&sort=asin", "1 2"),
+        ("without_traps=ean_mismatch&sort=asin", "2 3 4"),
+        ("without_traps=stale_leg,ean_mismatch&sort=asin", "3 4"),
+        ("without_traps=all&sort=asin", "3 4"),
+        ("min_confidence=82.45&sort=asin", "2 3"),
+        ("sort=-score", "2 1 3 4"),
+        ("sort=score", "1 2 3 4"),
+        ("trap=hazardous", ""),
+    ] {
+        assert_eq!(found(query).await.join(" "), expected, "{query}");
+    }
+    let shown = api.json("/opportunities/B000000001:ES:IT").await;
+    let expected = json!([
+        {"reason": "ean_mismatch", "market": null, "weight": 80},
+        {"reason": "stale_leg", "market": "IT", "weight": 15},
+    ]);
+    assert_eq!((&shown["traps"], &shown["unchecked"]), (&expected, &json!(["offer_flood"])));
+    let expected: Value = serde_json::from_str(r#"{"value": 7.30, "market": 59.25, "safety": 100.00, "cheapness": 75.00, "confidence": 16.49}"#).unwrap();
+    assert_eq!(shown["score"], expected);
+    for (query, named) in [
+        ("trap=stale", "trap"),
+        ("without_traps=", "without_traps"),
+        ("min_confidence=high", "min_confidence"),
+    ] {
+        let refused = api.get(&format!("/opportunities?{query}")).await;
+        assert_eq!(refused.status, 400, "{query}");
+        assert!(refused.text().contains(named), "{}", refused.text());
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
-use shared::domain::{Marketplace, Product, Source};
+use shared::domain::history::{HistoryFacts, SellerShare, SeriesHistory};
+use shared::domain::price::{BuyBoxFacts, StatisticsFacts, StatisticsOrigin};
+use shared::domain::{KeepaMinutes, Marketplace, Percentage, Product, Register, Source};
 use shared::ports::catalog::StateKind;
 
 use crate::harness::TestApi;
@@ -32,6 +34,19 @@ fn parse(text: &str) -> Value {
 async fn a_product_is_shown_whole_with_decimals_as_they_are() {
     let api = seeded().await;
     let none = "null";
+    let competition = |rank: &str, availability: &str, score: &str| {
+        format!(
+            r#"{{
+            "sales_rank": {rank}, "sales_rank_category": {none}, "sales_rank_drops_30": {none}, "monthly_sold": {none},
+            "offers_new": {none}, "offers_fba": {none}, "offers_fbm": {none}, "amazon_in_stock": false,
+            "sellers": [], "sellers_origin": {none},
+            "score": {{
+                "value": {score}, "demand": {none}, "openness": {none}, "room": {none}, "stability": {none}, "availability": {availability}
+            }}
+        }}"#
+        )
+    };
+    let (of_germany, unknown) = (competition("42", "97.00", "57.05"), competition(none, none, "50.00"));
     let expected = parse(&format!(
         r#"{{
         "asin": "B0D1XD1ZV3", "title": "Kettle \"1.7 l\" <b>", "brand": "Acme", "category": "Küche, Haushalt & Wohnen",
@@ -50,8 +65,10 @@ async fn a_product_is_shown_whole_with_decimals_as_they_are() {
             "avg30": 50.10, "avg90": 51.00, "avg180": {none}, "avg365": {none},
             "min": 39.90, "min_at": "2026-01-10T12:00:00.000Z", "max": {none}, "max_at": {none},
             "out_of_stock_percentage_30": {none}, "out_of_stock_percentage_90": 3,
-            "out_of_stock_percentage_180": {none}, "out_of_stock_percentage_365": {none}, "origin": "keepa"
+            "out_of_stock_percentage_180": {none}, "out_of_stock_percentage_365": {none}, "origin": "keepa",
+            "drop_percentage": 1.98, "history": {none}
         }}}},
+        "competition": {{"DE": {of_germany}, "IT": {unknown}, "ES": {unknown}, "UK": {unknown}}}, "score": 57.05,
         "sales_rank": {{"DE": 42}},
         "first_seen": "2026-01-11T12:00:00.000Z", "last_updated": "2026-01-11T12:00:00.000Z",
         "is_active": true, "revision": 1768132800000
@@ -62,6 +79,69 @@ async fn a_product_is_shown_whole_with_decimals_as_they_are() {
     assert!(answer.text().contains("\"amount\":49.90,"), "trailing zeros stay: {}", answer.text());
     assert_eq!(api.json("/api/v1/products/b0d1xd1zv3").await, expected);
     assert_eq!(api.json(&format!("/products?q={REFERENCE}")).await["items"], json!([expected]));
+}
+
+#[tokio::test]
+async fn history_and_competitors_of_a_market_are_shown_with_what_follows_from_the_present_price() {
+    let api = TestApi::start().await;
+    let mut state = market(Some(4_000), NOW);
+    let observed_at = state.latest;
+    let spread = SeriesHistory {
+        from: KeepaMinutes::from_unix(NOW.plus_millis(-90 * 86_400_000)),
+        to: KeepaMinutes::from_unix(NOW),
+        average: 5_000,
+        deviation: 300,
+        variation: Percentage(6_00),
+        p1: 3_990,
+        p10: 4_000,
+        p25: 4_800,
+        p50: 5_000,
+        p75: 5_200,
+        p90: 6_000,
+        p99: 6_500,
+        previous: Some(5_000),
+        out_of_stock: Percentage(1_25),
+        changes_per_month: Percentage(3_33),
+        trend: Some(Percentage(-2_50)),
+        trend_fit: None,
+        robust_trend: Some(Percentage(0)),
+        drawdown: Percentage(38_62),
+    };
+    let facts = HistoryFacts {
+        new: Some(spread),
+        ..HistoryFacts::default()
+    };
+    state.history = Some(Register::new(observed_at, facts));
+    state.statistics = Some(Register::new(observed_at, StatisticsFacts::default()));
+    let amazon = Marketplace::DE.amazon_seller_id().expect("known");
+    let buy_box = BuyBoxFacts {
+        shares: vec![SellerShare {
+            seller_id: amazon.into(),
+            share: Percentage(60_00),
+        }],
+        shares_origin: Some(StatisticsOrigin::History),
+        ..BuyBoxFacts::default()
+    };
+    state.buy_box = Some(Register::new(observed_at, buy_box));
+    api.put_products(vec![stored(Product::from_record(asin(REFERENCE), Marketplace::DE, Source::Keepa, state))])
+        .await;
+    let shown = api.json(&format!("/products/{REFERENCE}")).await;
+    let statistics = &shown["price_statistics"]["DE"];
+    let expected = parse(
+        r#"{
+        "from": "2025-10-13T12:00:00.000Z", "to": "2026-01-11T12:00:00.000Z", "average": 50.00, "standard_deviation": 3.00,
+        "variation_percentage": 6.00, "p1": 39.90, "p10": 40.00, "p25": 48.00, "p50": 50.00, "p75": 52.00, "p90": 60.00, "p99": 65.00,
+        "out_of_stock_percentage": 1.25, "changes_per_30_days": 3.33, "stability_percentage": 80.00, "robust_spread_percentage": 8.00,
+        "trend_percentage_per_30_days": -2.50, "trend_fit_percentage": null, "robust_trend_percentage_per_30_days": 0.00,
+        "max_drawdown_percentage": 38.62, "drop_from_previous_percentage": 20.00, "position_in_range_percentage": 0.00
+    }"#,
+    );
+    assert_eq!((&statistics["history"], &statistics["drop_percentage"]), (&expected, &parse("20.00")));
+    let competition = &shown["competition"]["DE"];
+    let expected = parse(&format!(r#"[{{"seller_id": "{amazon}", "buy_box_percentage": 60.00, "is_amazon": true}}]"#));
+    assert_eq!((&competition["sellers"], &competition["sellers_origin"]), (&expected, &json!("history")));
+    assert_eq!(competition["score"]["openness"], parse("40.00"));
+    assert_eq!(competition["score"]["stability"], parse("80.00"));
 }
 
 #[tokio::test]

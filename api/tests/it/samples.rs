@@ -188,6 +188,7 @@ pub fn opportunity(id: &str, source: i64, target: i64) -> Opportunity {
             units_per_eur: BTreeMap::from([(money.currency, rates.units_per_eur[&money.currency])]),
         }),
         net,
+        assessment: None,
         is_active: true,
         closed_reason: None,
         first_seen: NOW.plus_millis(-3_600_000),

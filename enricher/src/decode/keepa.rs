@@ -9,11 +9,12 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use shared::domain::history::HistoryFacts;
 use shared::domain::price::{AttributeFacts, BuyBoxFacts, Category, OfferFacts, PriceFacts, SeriesStatistics, StatisticsFacts, StatisticsOrigin};
 use shared::domain::{Asin, KeepaMinutes, MarketState, ObservedAt, Register, UnixMillis};
 
 use super::json::{self, Field, Wishes};
-use super::{Refusal, RefusalClass, check_clock, title};
+use super::{Refusal, RefusalClass, check_clock, sellers, title};
 use crate::statistics::PriceSeries;
 
 /// Indices of Keepa's series, the same in `csv` and in every array of `stats`.
@@ -23,7 +24,10 @@ const SALES_RANK: usize = 3;
 const LIST_PRICE: usize = 4;
 const NEW_FBM: usize = 7;
 const NEW_FBA: usize = 10;
+const COUNT_NEW: usize = 11;
 const BUY_BOX: usize = 18;
+const COUNT_NEW_FBA: usize = 34;
+const COUNT_NEW_FBM: usize = 35;
 
 const IMAGE_PREFIX: &str = "https://m.media-amazon.com/images/I/";
 
@@ -87,6 +91,16 @@ pub(super) struct KeepaProduct<'a> {
     referral_fee_percent: Field<'a>,
     #[serde(borrow)]
     variable_closing_fee: Field<'a>,
+    #[serde(borrow)]
+    sales_rank_reference: Field<'a>,
+    #[serde(borrow)]
+    hazardous_materials: Field<'a>,
+    #[serde(borrow)]
+    is_heat_sensitive: Field<'a>,
+    #[serde(borrow, rename = "newPriceIsMAP")]
+    new_price_is_map: Field<'a>,
+    #[serde(borrow)]
+    buy_box_seller_id_history: Field<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -124,6 +138,16 @@ struct Stats<'a> {
     buy_box_is_fba: Field<'a>,
     #[serde(borrow)]
     buy_box_is_amazon: Field<'a>,
+    #[serde(borrow, rename = "buyBoxIsMAP")]
+    buy_box_is_map: Field<'a>,
+    #[serde(borrow)]
+    buy_box_min_order_quantity: Field<'a>,
+    #[serde(borrow)]
+    buy_box_max_order_quantity: Field<'a>,
+    #[serde(borrow)]
+    buy_box_stats: Field<'a>,
+    #[serde(borrow)]
+    sales_rank_drops30: Field<'a>,
     #[serde(borrow)]
     last_buy_box_update: Field<'a>,
     #[serde(borrow)]
@@ -194,6 +218,7 @@ struct Prices {
     buy_box: Option<BuyBoxFacts>,
     statistics: Option<StatisticsFacts>,
     buy_box_statistics: Option<SeriesStatistics>,
+    history: Option<HistoryFacts>,
     offers: Option<OfferFacts>,
 }
 
@@ -225,6 +250,7 @@ impl KeepaProduct<'_> {
         state.buy_box = register(observed_at, facts.buy_box);
         state.statistics = register(observed_at, facts.statistics);
         state.buy_box_statistics = register(observed_at, facts.buy_box_statistics);
+        state.history = register(observed_at, facts.history);
         state.offers = register(observed_at, facts.offers);
         state.attributes = register(observed_at, attributes);
         Ok(state)
@@ -254,6 +280,12 @@ impl KeepaProduct<'_> {
             (None, Some(csv)) => facts.prices = prices_of_history(csv)?,
             (None, None) => {}
         }
+        if let Some(prices) = &mut facts.prices {
+            prices.is_map = wishes.boolean(self.new_price_is_map);
+            if let (Some(current), Some(stats)) = (&current, stats) {
+                stats.add_demand(prices, current, wishes);
+            }
+        }
         if let Some(stats) = stats {
             facts.buy_box = stats.buy_box(current.as_ref(), wishes)?;
             facts.offers = stats.offers(current.as_ref(), self.offers, wishes)?;
@@ -276,17 +308,32 @@ impl KeepaProduct<'_> {
             }
             _ => {}
         }
+        if let Some(buy_box) = &mut facts.buy_box {
+            let held = sellers::of_history(&wishes.elements(self.buy_box_seller_id_history), last_update, wishes);
+            let (shares, origin) = match held {
+                Some(shares) => (shares, StatisticsOrigin::History),
+                None => (
+                    stats.map_or_else(Vec::new, |stats| sellers::of_stats(stats.buy_box_stats, wishes)),
+                    StatisticsOrigin::Keepa,
+                ),
+            };
+            buy_box.shares_origin = (!shares.is_empty()).then_some(origin);
+            buy_box.shares = shares;
+        }
+        facts.history = csv.and_then(|csv| distributions(csv, last_update, wishes));
         Ok(facts)
     }
 
     /// What the article is; `None` where the object says nothing at all of it, as the stubs of unknown ASINs do.
     fn attributes(&self, product_type: i32, wishes: &Wishes) -> Option<AttributeFacts> {
+        let categories = self.categories(wishes);
         let facts = AttributeFacts {
             product_type,
+            rank_category: self.rank_category(&categories, wishes),
             title: wishes.text(self.title).as_deref().and_then(title::plain),
             brand: wishes.text(self.brand).as_deref().and_then(title::plain),
             image_url: self.image_url(wishes),
-            categories: self.categories(wishes),
+            categories,
             product_codes: self.product_codes(wishes),
             parent_asin: wishes
                 .text(self.parent_asin)
@@ -302,6 +349,11 @@ impl KeepaProduct<'_> {
                 .and_then(|fees| wishes.positive(fees.pick_and_pack_fee)),
             referral_fee_percentage: self.referral_fee_percentage(wishes),
             closing_fee: wishes.positive(self.variable_closing_fee),
+            is_hazardous: self
+                .hazardous_materials
+                .filter(|raw| raw.get().starts_with('['))
+                .map(|raw| !wishes.elements(Some(raw)).is_empty()),
+            is_heat_sensitive: wishes.boolean(self.is_heat_sensitive),
         };
         let nothing = AttributeFacts {
             product_type,
@@ -343,6 +395,13 @@ impl KeepaProduct<'_> {
             categories.drain(..position);
         }
         categories
+    }
+
+    /// The category that the rank counts in; the root, where Keepa does not say or names one beside the tree.
+    fn rank_category(&self, categories: &[Category], wishes: &Wishes) -> Option<String> {
+        let reference = wishes.positive(self.sales_rank_reference);
+        let named = reference.and_then(|id| categories.iter().find(|category| category.id == id));
+        named.or(categories.first()).map(|category| category.name.clone())
     }
 
     fn product_codes(&self, wishes: &Wishes) -> Vec<String> {
@@ -389,19 +448,31 @@ fn prices_of_stats(current: &Slots<'_>) -> Result<Option<PriceFacts>, Refusal> {
         amazon: current.positive(AMAZON)?,
         list_price: current.positive(LIST_PRICE)?,
         sales_rank: current.positive(SALES_RANK)?,
+        ..PriceFacts::default()
     };
     Ok(asked.then_some(facts))
+}
+
+/// How many offers: -1 = none; other negative numbers say nothing.
+fn count(number: i64) -> Option<i32> {
+    (number >= -1).then(|| i32::try_from(number.max(0)).ok()).flatten()
 }
 
 /// The last points of the series; `None` where both price series are null.
 fn prices_of_history(csv: &Slots<'_>) -> Result<Option<PriceFacts>, Refusal> {
     let asked = csv.get(NEW).is_some() || csv.get(AMAZON).is_some();
     let last = |index| -> Result<Option<i64>, Refusal> { Ok(last_point::<2>(csv, index)?.map(|[_, value]| value).filter(|&value| value > 0)) };
+    // Nothing of a count decides a price: what is broken is left out.
+    let last_count = |index| count(last_point::<2>(csv, index).ok().flatten()?[1]);
     let facts = PriceFacts {
         new: last(NEW)?,
         amazon: last(AMAZON)?,
         list_price: last(LIST_PRICE)?,
         sales_rank: last(SALES_RANK)?,
+        new_offers: last_count(COUNT_NEW),
+        new_offers_fba: last_count(COUNT_NEW_FBA),
+        new_offers_fbm: last_count(COUNT_NEW_FBM),
+        ..PriceFacts::default()
     };
     Ok(asked.then_some(facts))
 }
@@ -454,6 +525,17 @@ fn history(csv: &Slots<'_>, index: usize, wishes: &Wishes) -> Option<PriceSeries
     series.ok()
 }
 
+/// How the series that came with the record were spread; none where none came.
+fn distributions(csv: &Slots<'_>, last_update: KeepaMinutes, wishes: &Wishes) -> Option<HistoryFacts> {
+    let asked = [NEW, AMAZON, BUY_BOX].iter().any(|&index| csv.get(index).is_some());
+    let of = |index| history(csv, index, wishes).and_then(|series| series.distribution(last_update));
+    asked.then(|| HistoryFacts {
+        new: of(NEW),
+        amazon: of(AMAZON),
+        buy_box: of(BUY_BOX),
+    })
+}
+
 fn statistics_of_history(csv: &Slots<'_>, last_update: KeepaMinutes, wishes: &Wishes) -> Option<StatisticsFacts> {
     let (new, amazon) = (history(csv, NEW, wishes), history(csv, AMAZON, wishes));
     if new.is_none() && amazon.is_none() {
@@ -499,7 +581,25 @@ impl<'a> Stats<'a> {
             seller_id,
             is_fba: wishes.boolean(self.buy_box_is_fba),
             is_amazon: wishes.boolean(self.buy_box_is_amazon),
+            is_map: wishes.boolean(self.buy_box_is_map),
+            min_order_quantity: wishes.positive_i32(self.buy_box_min_order_quantity).filter(|&least| least > 1),
+            max_order_quantity: wishes.positive_i32(self.buy_box_max_order_quantity),
+            ..BuyBoxFacts::default()
         }))
+    }
+
+    /// What says how well it sells and who else offers it. Nothing of it decides a price: what is broken is left out.
+    fn add_demand(&self, prices: &mut PriceFacts, current: &Slots<'_>, wishes: &Wishes) {
+        let count = |field: Field<'_>| count(wishes.integer(field)?);
+        let averages = wishes.elements(self.avg30);
+        prices.rank_drops_30 = wishes
+            .integer(self.sales_rank_drops30)
+            .and_then(|drops| i32::try_from(drops).ok())
+            .filter(|&drops| drops >= 0);
+        prices.new_offers = count(current.get(COUNT_NEW));
+        prices.new_offers_avg30 = count(averages.get(COUNT_NEW).copied()).filter(|&mean| mean > 0);
+        prices.new_offers_fba = count(current.get(COUNT_NEW_FBA));
+        prices.new_offers_fbm = count(current.get(COUNT_NEW_FBM));
     }
 
     /// Offers were asked for where their number is told, or where a price that only they give is.

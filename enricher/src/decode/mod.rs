@@ -18,6 +18,7 @@
 
 mod json;
 mod keepa;
+mod sellers;
 #[cfg(test)]
 mod tests;
 mod title;

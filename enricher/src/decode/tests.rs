@@ -399,6 +399,11 @@ fn rank_list_price_and_the_holder_of_the_buy_box_are_kept() {
         amazon: None,
         list_price: Some(5999),
         sales_rank: Some(1234),
+        // Counted, and none.
+        new_offers: Some(0),
+        new_offers_fba: Some(0),
+        new_offers_fbm: Some(0),
+        ..PriceFacts::default()
     };
     assert_eq!(*state.prices.as_ref().expect("prices").facts, expected);
     let expected = BuyBoxFacts {
@@ -406,7 +411,7 @@ fn rank_list_price_and_the_holder_of_the_buy_box_are_kept() {
         updated_at: Some(KeepaMinutes(7_904_820)),
         seller_id: Some("A3JWKAKR8XB7XF".into()),
         is_fba: Some(true),
-        is_amazon: None,
+        ..BuyBoxFacts::default()
     };
     assert_eq!(*state.buy_box.as_ref().expect("buy box").facts, expected);
     for nobody in ["-1", "-2", ""] {
@@ -416,6 +421,105 @@ fn rank_list_price_and_the_holder_of_the_buy_box_are_kept() {
         let facts = state_of(&with_stats(stats)).buy_box.expect("buy box").facts;
         assert_eq!((&facts.seller_id, facts.updated_at), (&None, None));
     }
+}
+
+#[test]
+fn what_says_how_well_it_sells_and_who_competes_is_kept() {
+    let mut stats = json!({
+        "current": slots(36, &[(1, 5000), (11, 9), (34, 4), (35, 5)]), "avg30": slots(36, &[(1, 5000), (11, 3)]),
+        "buyBoxPrice": 4999, "buyBoxShipping": 0, "salesRankDrops30": 12, "buyBoxIsMAP": false,
+        "buyBoxMinOrderQuantity": 2, "buyBoxMaxOrderQuantity": 3,
+        "buyBoxStats": {"A1": {"percentageWon": 75.5, "isFBA": true}, "B2": {"percentageWon": 24.5}},
+    });
+    let mut product = with_stats(stats.clone());
+    product["newPriceIsMAP"] = json!(true);
+    let state = state_of(&product);
+    let prices = &state.prices.as_ref().expect("prices").facts;
+    assert_eq!((prices.new_offers, prices.new_offers_avg30), (Some(9), Some(3)));
+    assert_eq!((prices.new_offers_fba, prices.new_offers_fbm), (Some(4), Some(5)));
+    assert_eq!((prices.rank_drops_30, prices.is_map), (Some(12), Some(true)));
+    let buy_box = &state.buy_box.as_ref().expect("buy box").facts;
+    assert_eq!(
+        (buy_box.min_order_quantity, buy_box.max_order_quantity, buy_box.is_map),
+        (Some(2), Some(3), Some(false))
+    );
+    let shares: Vec<_> = buy_box.shares.iter().map(|share| (share.seller_id.as_str(), share.share.0)).collect();
+    assert_eq!(
+        (shares, buy_box.shares_origin),
+        (vec![("A1", 75_50), ("B2", 24_50)], Some(StatisticsOrigin::Keepa))
+    );
+    // The history of holders goes before Keepa's shares.
+    product["buyBoxSellerIdHistory"] = json!([(NOW_MINUTES - 1440).to_string(), "B2"]);
+    let buy_box = state_of(&product).buy_box.expect("buy box").facts;
+    assert_eq!(
+        (buy_box.shares[0].seller_id.as_str(), buy_box.shares_origin),
+        ("B2", Some(StatisticsOrigin::History))
+    );
+    // Numbers that say nothing are left out: one unit is no limit, and -2 is not known.
+    stats["buyBoxMinOrderQuantity"] = json!(1);
+    stats["buyBoxMaxOrderQuantity"] = json!(-1);
+    stats["salesRankDrops30"] = json!(-1);
+    stats["buyBoxStats"] = Value::Null;
+    stats["current"] = slots(36, &[(1, 5000), (11, -2)]);
+    let state = state_of(&with_stats(stats));
+    let (prices, buy_box) = (state.prices.expect("prices").facts, state.buy_box.expect("buy box").facts);
+    assert_eq!((prices.new_offers, prices.rank_drops_30, prices.is_map), (None, None, None));
+    assert_eq!(
+        (buy_box.min_order_quantity, buy_box.max_order_quantity, buy_box.shares_origin),
+        (None, None, None)
+    );
+}
+
+#[test]
+fn hazards_heat_and_the_category_of_the_rank_are_attributes() {
+    let attributes = |extra: Value| {
+        let mut product = with_stats(json!({"current": slots(36, &[(1, 5000)])}));
+        product["title"] = json!("Lamp");
+        product["categoryTree"] = json!([{"catId": 10, "name": "Garden"}, {"catId": 20, "name": "Lamps"}]);
+        product
+            .as_object_mut()
+            .expect("an object")
+            .extend(extra.as_object().expect("an object").clone());
+        state_of(&product).attributes.expect("attributes").facts.as_ref().clone()
+    };
+    let known = attributes(json!({
+        "hazardousMaterials": [{"aspect": "contains_liquid_contents", "value": "true"}], "isHeatSensitive": true, "salesRankReference": 20,
+    }));
+    assert_eq!(
+        (known.is_hazardous, known.is_heat_sensitive, known.rank_category.as_deref()),
+        (Some(true), Some(true), Some("Lamps"))
+    );
+    for (extra, expected) in [
+        (json!({"hazardousMaterials": null, "salesRankReference": -1}), (None, None, Some("Garden"))),
+        (
+            json!({"hazardousMaterials": [], "isHeatSensitive": false, "salesRankReference": 30}),
+            (Some(false), Some(false), Some("Garden")),
+        ),
+    ] {
+        let known = attributes(extra.clone());
+        assert_eq!(
+            (known.is_hazardous, known.is_heat_sensitive, known.rank_category.as_deref()),
+            expected,
+            "{extra}"
+        );
+    }
+}
+
+#[test]
+fn history_says_how_prices_were_spread_and_what_was_not_asked_for_erases_none_of_it() {
+    let mut product = with_stats(json!({"current": slots(36, &[(1, 5000)])}));
+    let mut csv = vec![Value::Null; 36];
+    csv[1] = json!([NOW_MINUTES - 40 * 1440, 6000, NOW_MINUTES - 20 * 1440, 5000]);
+    product["csv"] = json!(csv);
+    let state = state_of(&product);
+    let history = &state.history.as_ref().expect("it came with history").facts;
+    let spread = history.new.as_ref().expect("offers");
+    assert_eq!((spread.average, spread.p10, spread.p90, spread.previous), (5500, 5000, 6000, Some(6000)));
+    assert_eq!((&history.amazon, &history.buy_box), (&None, &None));
+    product["csv"] = Value::Null;
+    assert_eq!(state_of(&product).history, None);
+    product["csv"] = json!([null, null, null, [NOW_MINUTES - 10, 5]]);
+    assert_eq!(state_of(&product).history, None, "a history of ranks is none of prices");
 }
 
 #[test]
@@ -731,7 +835,7 @@ fn t17_a_clock_an_hour_ahead_freezes_no_product() {
 /// Guard: fields are taken by name and the rest is left; taken out (unknown fields refused), the record was a dead letter.
 #[test]
 fn t42_fields_of_a_later_version_are_ignored() {
-    let known = with_stats(json!({"current": [-1, 5000], "avg30": [-1, 5100]}));
+    let known = with_stats(json!({"current": slots(36, &[(1, 5000)]), "avg30": [-1, 5100]}));
     let mut later = known.clone();
     later["newText"] = json!("x");
     later["newTree"] = json!({"deep": [[{"er": null}]]});
@@ -884,7 +988,28 @@ fn the_real_history_gives_the_prices_and_statistics_that_keepas_stats_give() {
     let with_history = decode_sample(&product, fetched);
     let (keepas, own) = (sample_state(&with_stats), sample_state(&with_history));
     assert_eq!(carried(own), (Some((Some(2599), None)), None));
-    assert_eq!(keepas.prices, own.prices);
+    let prices = |state: &MarketState| {
+        let facts = state.prices.as_ref().expect("asked for").facts.as_ref().clone();
+        (
+            facts.new,
+            facts.amazon,
+            facts.list_price,
+            facts.sales_rank,
+            facts.new_offers,
+            facts.new_offers_fba,
+        )
+    };
+    assert_eq!(prices(keepas), prices(own));
+    assert_eq!(keepas.history, own.history);
+    let spread = own.history.as_ref().expect("it came with history").facts.new.clone().expect("offers");
+    let near = |keepas: Option<i64>, own: i64| keepas.is_some_and(|keepas| (keepas - own).abs() <= 1);
+    let keepas_new = &keepas.statistics.as_ref().expect("Keepa's").facts.new;
+    assert!(near(keepas_new.avg90, spread.average), "{keepas_new:?} {spread:?}");
+    assert!(
+        near(keepas_new.out_of_stock_percentage_90.map(i64::from), (spread.out_of_stock.0 + 99) / 100),
+        "{spread:?}"
+    );
+    assert!(spread.p1 <= spread.p50 && spread.p50 <= spread.p99 && spread.p50 == 2599, "{spread:?}");
     let (keepas, own) = (
         keepas.statistics.as_ref().expect("Keepa's").facts.clone(),
         own.statistics.as_ref().expect("own").facts.clone(),

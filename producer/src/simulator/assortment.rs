@@ -172,6 +172,11 @@ impl Item {
         self.place.department == BOOKS
     }
 
+    /// The code of another article, which a market may tell by mistake.
+    pub(super) fn other_ean(&self, market: usize) -> String {
+        made_up_ean(self.noise.named("other ean").at(market as u64))
+    }
+
     pub(super) fn author(&self) -> Option<&'static str> {
         self.is_book().then(|| self.noise.named("author").pick(AUTHORS))
     }

@@ -24,6 +24,7 @@ pub(super) fn product(view: &View<'_>, options: &ProductOptions) -> wire::Produc
     let department = item.place.department();
     let is_book = item.is_book();
     let noise = item.noise.named("facts");
+    let traps = Traps::of(view);
     let [length, width, height] = item.package;
     let monthly_sold = monthly_sold(view);
     let tracking_since = view.listing.tracking_since;
@@ -51,9 +52,9 @@ pub(super) fn product(view: &View<'_>, options: &ProductOptions) -> wire::Produc
         url_slug: Some(format!("{}-{}", item.brand, item.model).replace([' ', '&'], "-").replace("---", "-")),
         description: None,
         features: Some(department.features.iter().take(3).map(|feature| feature[view.market].to_owned()).collect()),
-        ean_list: Some(vec![item.ean.clone()]),
-        upc_list: item.ean.strip_prefix('0').map(|upc| vec![upc.trim_start_matches('0').to_owned()]),
-        gtin_list: Some(vec![format!("0{}", item.ean)]),
+        ean_list: Some(vec![traps.ean.clone()]),
+        upc_list: traps.ean.strip_prefix('0').map(|upc| vec![upc.trim_start_matches('0').to_owned()]),
+        gtin_list: Some(vec![format!("0{}", traps.ean)]),
         images: images(view),
         images_csv: (noise.named("images").unit() > 0.25 && noise.named("images").unit() < 0.97).then(|| item.images.join(",")),
         root_category: path[0].id,
@@ -76,7 +77,10 @@ pub(super) fn product(view: &View<'_>, options: &ProductOptions) -> wire::Produc
         item_width: width * 9 / 10,
         item_height: height * 9 / 10,
         item_weight: item.weight * 8 / 10,
-        number_of_items: if noise.named("items").chance(0.3) { -1 } else { 1 },
+        number_of_items: match traps.items {
+            1 if noise.named("items").chance(0.3) => -1,
+            items => items,
+        },
         number_of_pages: if is_book { small(noise.named("pages").between(96, 640)) } else { -1 },
         package_quantity: if noise.named("quantity").chance(0.6) { -1 } else { 1 },
         publication_date: if is_book {
@@ -139,19 +143,54 @@ pub(super) fn product(view: &View<'_>, options: &ProductOptions) -> wire::Produc
         is_adult_product: false,
         is_eligible_for_super_saver_shipping: quote.amazon > 0,
         is_eligible_for_trade_in: false,
-        is_heat_sensitive: false,
+        is_heat_sensitive: traps.melts,
         is_redirect_asin: false,
         is_sns: false,
         is_b2b: false,
         launchpad: false,
         has_reviews: quote.reviews > 0,
-        hazardous_materials: None,
+        hazardous_materials: Some(traps.hazards),
         offers_successful: options.offers,
         offers: options.offers.then(|| offers(view, &quote)),
         live_offers_order: options.offers.then(|| (0..small(offers(view, &quote).len() as i64)).collect()),
         g: 0,
         csv: options.history.then(|| csv(view, &history, &quote, options)),
         stats: options.stats.map(|interval| stats(view, &history, &quote, options, interval)),
+    }
+}
+
+/// What is wrong with an article, so that there is something to be warned of; the reference article is spotless.
+struct Traps {
+    /// In one of its markets now and then another article's.
+    ean: String,
+    /// In one of its markets now and then a pack of several.
+    items: i32,
+    melts: bool,
+    hazards: Vec<wire::Hazard>,
+    /// At least, at most so many units to an order.
+    order: (Option<i32>, Option<i32>),
+}
+
+impl Traps {
+    fn of(view: &View<'_>) -> Self {
+        let noise = view.item.noise.named("traps");
+        let of_article = |name: &str, probability| !view.item.is_reference && noise.named(name).chance(probability);
+        let of_market = |name: &str, probability| !view.item.is_reference && noise.named(name).at(view.market as u64).chance(probability);
+        let hazards = of_article("hazard", 0.05).then_some(wire::Hazard {
+            aspect: "contains_batteries",
+            value: "lithium_ion",
+        });
+        Traps {
+            ean: if of_market("ean", 0.02) {
+                view.item.other_ean(view.market)
+            } else {
+                view.item.ean.clone()
+            },
+            items: if of_market("items", 0.02) { 3 } else { 1 },
+            melts: of_article("melts", 0.02),
+            hazards: hazards.into_iter().collect(),
+            order: (of_market("min", 0.02).then_some(2), of_market("max", 0.04).then_some(3)),
+        }
     }
 }
 
@@ -192,6 +231,7 @@ pub(super) fn stats(view: &View<'_>, history: &History, quote: &Quote, options: 
     let has_buy_box = asked_buy_box && quote.buy_box.0 > 0;
     let fba_holds = quote.fba > 0 && quote.buy_box == (quote.fba, 0);
     let told = |value: bool| has_buy_box.then_some(value);
+    let (least, most) = Traps::of(view).order;
     let counted = |count: i32| if options.offers { count.max(0) } else { -2 };
     wire::Stats {
         current: each(|stats| stats.current),
@@ -253,6 +293,8 @@ pub(super) fn stats(view: &View<'_>, history: &History, quote: &Quote, options: 
         buy_box_is_prime_eligible: told(fba_holds || quote.buy_box_seller == Seller::Amazon),
         buy_box_is_free_shipping_eligible: told(quote.buy_box.1 == 0),
         buy_box_is_warehouse_deal: told(false),
+        buy_box_min_order_quantity: told(true).and(least),
+        buy_box_max_order_quantity: told(true).and(most),
         buy_box_stats: asked_buy_box.then(|| buy_box_shares(view, history, windows.interval)),
     }
 }

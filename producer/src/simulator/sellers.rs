@@ -1,7 +1,5 @@
 //! The sellers of each market: Amazon itself and twenty invented merchants.
 
-use shared::domain::Marketplace;
-
 use super::listing::Seller;
 use super::noise::Noise;
 use super::vocabulary::{MARKETS, SELLERS};
@@ -25,7 +23,7 @@ impl Sellers {
             })
             .collect();
         Sellers {
-            amazon: amazon_seller_id(MARKETS[market]),
+            amazon: MARKETS[market].amazon_seller_id().expect("known of every simulated marketplace"),
             merchants,
             noise,
         }
@@ -58,17 +56,6 @@ impl Sellers {
     /// Values about a seller that nothing depends on.
     pub(super) fn noise(&self, seller: Seller) -> Noise {
         self.noise.named(self.id(seller).unwrap_or_default())
-    }
-}
-
-/// Amazon's own id per marketplace, where something simulated is sold.
-fn amazon_seller_id(marketplace: Marketplace) -> &'static str {
-    match marketplace {
-        Marketplace::UK => "A3P5ROKL5A1OLE",
-        Marketplace::DE => "A3JWKAKR8XB7XF",
-        Marketplace::FR => "A1X6FK5RDHNB96",
-        Marketplace::IT => "A11IL2PNWYJU7H",
-        _ => "A1AT7YVPFBWXBL",
     }
 }
 

@@ -99,7 +99,7 @@ pub(super) struct Product {
     pub(super) is_b2b: bool,
     pub(super) launchpad: bool,
     pub(super) has_reviews: bool,
-    pub(super) hazardous_materials: Option<Vec<String>>,
+    pub(super) hazardous_materials: Option<Vec<Hazard>>,
     pub(super) offers_successful: bool,
     pub(super) offers: Option<Vec<Offer>>,
     pub(super) live_offers_order: Option<Vec<i32>>,
@@ -232,6 +232,15 @@ pub(super) struct Stats {
     pub(super) buy_box_is_warehouse_deal: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) buy_box_stats: Option<BTreeMap<String, BuyBoxShare>>,
+    pub(super) buy_box_min_order_quantity: Option<i32>,
+    pub(super) buy_box_max_order_quantity: Option<i32>,
+}
+
+/// What Amazon says is dangerous about an article.
+#[derive(Debug, Serialize)]
+pub(super) struct Hazard {
+    pub(super) aspect: &'static str,
+    pub(super) value: &'static str,
 }
 
 #[derive(Debug, Serialize)]

@@ -139,6 +139,7 @@ impl Paged for ProductQuery {
         match self.sort.field {
             ProductSort::Asin => matches!(value, SortValue::Text(_)),
             ProductSort::Title => matches!(value, SortValue::Text(_) | SortValue::Missing),
+            ProductSort::Score => matches!(value, SortValue::Integer(_) | SortValue::Missing),
             ProductSort::FirstSeen | ProductSort::LastUpdated => matches!(value, SortValue::Integer(_)),
         }
     }
@@ -159,6 +160,9 @@ impl Paged for OpportunityQuery {
             min_profit,
             min_roi,
             min_buffer,
+            min_confidence,
+            trap,
+            without_traps,
             source,
             target,
             asin,
@@ -170,14 +174,16 @@ impl Paged for OpportunityQuery {
         let active = self.active.map(|(wanted, _)| wanted);
         let sort = self.sort;
         hash(&format!(
-            "opportunities {min_margin:?} {min_profit:?} {min_roi:?} {min_buffer:?} {source:?} {target:?} {asin:?} {brand:?} {category:?} {active:?} {sort:?}"
+            "opportunities {min_margin:?} {min_profit:?} {min_roi:?} {min_buffer:?} {min_confidence:?} {trap:?} {without_traps:?} {source:?} {target:?} {asin:?} {brand:?} {category:?} {active:?} {sort:?}"
         ))
     }
 
     fn orders_by(&self, value: &SortValue) -> bool {
         match self.sort.field {
             OpportunitySort::Asin => matches!(value, SortValue::Text(_)),
-            OpportunitySort::Profit | OpportunitySort::Roi | OpportunitySort::Buffer => matches!(value, SortValue::Integer(_) | SortValue::Missing),
+            OpportunitySort::Profit | OpportunitySort::Roi | OpportunitySort::Buffer | OpportunitySort::Score => {
+                matches!(value, SortValue::Integer(_) | SortValue::Missing)
+            }
             OpportunitySort::MarginPercentage
             | OpportunitySort::Margin
             | OpportunitySort::SourcePriceEur
@@ -231,6 +237,7 @@ pub(super) fn place_of_product(stored: &StoredProduct, sort: ProductSort) -> Pla
             .map_or(SortValue::Missing, |title| SortValue::Text(name_key(title))),
         ProductSort::FirstSeen => SortValue::Integer(stored.product.first_seen.0),
         ProductSort::LastUpdated => SortValue::Integer(stored.product.last_updated.0),
+        ProductSort::Score => stored.listing.score.map_or(SortValue::Missing, |score| SortValue::Integer(score.0)),
     };
     Place {
         value,
@@ -246,6 +253,10 @@ pub(super) fn place_of_opportunity(opportunity: &Opportunity, sort: OpportunityS
         OpportunitySort::Profit => net.map_or(SortValue::Missing, |net| SortValue::Integer(net.profit.minor)),
         OpportunitySort::Roi => percentage(|net| net.roi),
         OpportunitySort::Buffer => percentage(|net| net.buffer),
+        OpportunitySort::Score => {
+            let score = opportunity.assessment.as_ref().and_then(|assessment| assessment.score);
+            score.map_or(SortValue::Missing, |score| SortValue::Integer(score.value.0))
+        }
         OpportunitySort::MarginPercentage => SortValue::Integer(opportunity.margin_percentage.0),
         OpportunitySort::Margin => SortValue::Integer(opportunity.margin.minor),
         OpportunitySort::SourcePriceEur => SortValue::Integer(opportunity.source_price_eur.minor),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::assessment::{Leg, MarketScore};
 use super::keepa_time::UnixMillis;
+use super::margin::Percentage;
 use super::marketplace::Marketplace;
 use super::product::{Product, Staleness};
 
@@ -19,6 +21,8 @@ pub struct Listing {
     pub image_url: Option<String>,
     /// Landed prices in minor units of each marketplace's currency, for filters; what is shown is computed when read.
     pub prices: BTreeMap<Marketplace, i64>,
+    /// Score of the marketplace that is best to sell in, for the order of lists; none without a price.
+    pub score: Option<Percentage>,
 }
 
 /// A product as the catalog holds it.
@@ -36,7 +40,9 @@ impl Listing {
     /// The listing of a product; `markets` says in which order names are looked for.
     #[must_use]
     pub fn of(product: &Product, markets: &[Marketplace], now: UnixMillis, staleness: Staleness) -> Self {
+        let legs = product.markets.keys().filter_map(|&marketplace| Leg::of(product, marketplace, now, staleness));
         Listing {
+            score: MarketScore::best(legs).map(|(_, score)| score.value),
             title: product.title(markets).map(str::to_owned),
             brand: product.brand(markets).map(str::to_owned),
             category: product.category(markets).map(str::to_owned),

@@ -34,31 +34,40 @@ struct Row {
     keepa_id: i32,
     currency: Currency,
     host: &'static str,
+    amazon_seller_id: Option<&'static str>,
 }
 
-const fn row(marketplace: Marketplace, code: &'static str, keepa_id: i32, currency: Currency, host: &'static str) -> Row {
+const fn row(
+    marketplace: Marketplace,
+    code: &'static str,
+    keepa_id: i32,
+    currency: Currency,
+    host: &'static str,
+    amazon_seller_id: Option<&'static str>,
+) -> Row {
     Row {
         marketplace,
         code,
         keepa_id,
         currency,
         host,
+        amazon_seller_id,
     }
 }
 
 /// In the order of the enum: `Marketplace as usize` indexes it (a test checks).
 const MARKETPLACES: [Row; 11] = [
-    row(Marketplace::US, "US", 1, Currency::USD, "www.amazon.com"),
-    row(Marketplace::UK, "UK", 2, Currency::GBP, "www.amazon.co.uk"),
-    row(Marketplace::DE, "DE", 3, Currency::EUR, "www.amazon.de"),
-    row(Marketplace::FR, "FR", 4, Currency::EUR, "www.amazon.fr"),
-    row(Marketplace::JP, "JP", 5, Currency::JPY, "www.amazon.co.jp"),
-    row(Marketplace::CA, "CA", 6, Currency::CAD, "www.amazon.ca"),
-    row(Marketplace::IT, "IT", 8, Currency::EUR, "www.amazon.it"),
-    row(Marketplace::ES, "ES", 9, Currency::EUR, "www.amazon.es"),
-    row(Marketplace::IN, "IN", 10, Currency::INR, "www.amazon.in"),
-    row(Marketplace::MX, "MX", 11, Currency::MXN, "www.amazon.com.mx"),
-    row(Marketplace::BR, "BR", 12, Currency::BRL, "www.amazon.com.br"),
+    row(Marketplace::US, "US", 1, Currency::USD, "www.amazon.com", Some("ATVPDKIKX0DER")),
+    row(Marketplace::UK, "UK", 2, Currency::GBP, "www.amazon.co.uk", Some("A3P5ROKL5A1OLE")),
+    row(Marketplace::DE, "DE", 3, Currency::EUR, "www.amazon.de", Some("A3JWKAKR8XB7XF")),
+    row(Marketplace::FR, "FR", 4, Currency::EUR, "www.amazon.fr", Some("A1X6FK5RDHNB96")),
+    row(Marketplace::JP, "JP", 5, Currency::JPY, "www.amazon.co.jp", Some("AN1VRQENFRJN5")),
+    row(Marketplace::CA, "CA", 6, Currency::CAD, "www.amazon.ca", Some("A3DWYIK6Y9EEQB")),
+    row(Marketplace::IT, "IT", 8, Currency::EUR, "www.amazon.it", Some("A11IL2PNWYJU7H")),
+    row(Marketplace::ES, "ES", 9, Currency::EUR, "www.amazon.es", Some("A1AT7YVPFBWXBL")),
+    row(Marketplace::IN, "IN", 10, Currency::INR, "www.amazon.in", None),
+    row(Marketplace::MX, "MX", 11, Currency::MXN, "www.amazon.com.mx", Some("AVDBXBAVVSXLQ")),
+    row(Marketplace::BR, "BR", 12, Currency::BRL, "www.amazon.com.br", Some("A1ZZFT5FULY4LN")),
 ];
 
 /// The text names no marketplace.
@@ -126,6 +135,12 @@ impl Marketplace {
     #[must_use]
     pub fn host(self) -> &'static str {
         self.row().host
+    }
+
+    /// Amazon's own id as a seller there, where it is known.
+    #[must_use]
+    pub fn amazon_seller_id(self) -> Option<&'static str> {
+        self.row().amazon_seller_id
     }
 
     /// Where a person sees the article: `https://www.amazon.de/dp/B0D1XD1ZV3`.

@@ -1,6 +1,8 @@
 //! Values and rules, pure: no I/O, no async, no clock, no environment.
 
 pub mod asin;
+pub mod assessment;
+pub mod history;
 pub mod keepa_time;
 pub mod listing;
 pub mod margin;
@@ -13,6 +15,7 @@ pub mod profit;
 pub mod rates;
 
 pub use asin::Asin;
+pub use assessment::{Assessment, Trap, TrapReason};
 pub use keepa_time::{KeepaMinutes, UnixMillis};
 pub use listing::{Listing, StoredProduct};
 pub use margin::Percentage;

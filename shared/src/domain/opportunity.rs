@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::asin::Asin;
+use super::assessment::Assessment;
 use super::keepa_time::UnixMillis;
 use super::margin::Percentage;
 use super::marketplace::Marketplace;
@@ -196,6 +197,8 @@ pub struct Opportunity {
     pub exchange_rate: Option<RatesUsed>,
     /// What is left of it for the configured seller; none where the costs of the route are not known.
     pub net: Option<Net>,
+    /// What speaks for and against it, as of its last evaluation.
+    pub assessment: Option<Assessment>,
     /// Open, as of the last evaluation; see [`Opportunity::is_active_at`].
     pub is_active: bool,
     /// Why it is closed.

@@ -7,7 +7,9 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use super::history::{SellerShare, share};
 use super::keepa_time::KeepaMinutes;
+use super::margin::Percentage;
 
 /// Which price a landed price is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,6 +51,24 @@ pub struct PriceFacts {
     /// Sales rank in the reference category.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sales_rank: Option<i64>,
+    /// How often the rank fell within 30 days: about so many sales, of articles that sell slowly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank_drops_30: Option<i32>,
+    /// New offers, of everybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_offers: Option<i32>,
+    /// Their mean over 30 days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_offers_avg30: Option<i32>,
+    /// New offers fulfilled by Amazon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_offers_fba: Option<i32>,
+    /// New offers fulfilled by the merchant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_offers_fbm: Option<i32>,
+    /// The lowest new price is hidden by the maker's price policy (MAP).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_map: Option<bool>,
 }
 
 /// The new buy box. `landed: None` = asked for and none, or of unknown shipping.
@@ -70,7 +90,25 @@ pub struct BuyBoxFacts {
     /// Amazon holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_amazon: Option<bool>,
+    /// Its price is hidden by the maker's price policy (MAP).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_map: Option<bool>,
+    /// An order has at least so many units, where more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_order_quantity: Option<i32>,
+    /// An order has at most so many units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_order_quantity: Option<i32>,
+    /// Who held it lately, greatest share first, at most [`MAX_SELLERS`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<SellerShare>,
+    /// Where the shares come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shares_origin: Option<StatisticsOrigin>,
 }
+
+/// Holders of the buy box that are kept; the others have the least shares.
+pub const MAX_SELLERS: usize = 10;
 
 /// Where statistics come from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +151,15 @@ pub struct SeriesStatistics {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out_of_stock_percentage_365: Option<i32>,
     pub origin: StatisticsOrigin,
+}
+
+impl SeriesStatistics {
+    /// `100 * (avg90 - now) / avg90`: how far a price lies below the mean of 90 days; negative above it.
+    #[must_use]
+    pub fn drop(&self, now: i64) -> Option<Percentage> {
+        let average = self.avg90?;
+        share(average.checked_sub(now)?, average)
+    }
 }
 
 /// Statistics of the series that need no extra tokens.
@@ -203,4 +250,13 @@ pub struct AttributeFacts {
     /// Closing fee of media, minor units.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closing_fee: Option<i64>,
+    /// The category that the sales rank counts in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank_category: Option<String>,
+    /// Amazon lists a hazard of it (batteries, liquids, aerosols).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_hazardous: Option<bool>,
+    /// It melts: not taken in summer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_heat_sensitive: Option<bool>,
 }

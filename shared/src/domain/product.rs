@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::asin::Asin;
+use super::history::{HistoryFacts, SeriesHistory};
 use super::keepa_time::{KeepaMinutes, UnixMillis};
 use super::marketplace::Marketplace;
 use super::money::Money;
@@ -81,6 +82,8 @@ pub struct MarketState {
     pub statistics: Option<Register<StatisticsFacts>>,
     /// Statistics of the buy-box series (they cost tokens, so they come less often).
     pub buy_box_statistics: Option<Register<SeriesStatistics>>,
+    /// How the prices were spread over time.
+    pub history: Option<Register<HistoryFacts>>,
     /// Offers.
     pub offers: Option<Register<OfferFacts>>,
     /// Title, brand, categories, sizes, fees.
@@ -180,6 +183,7 @@ impl MarketState {
             buy_box: None,
             statistics: None,
             buy_box_statistics: None,
+            history: None,
             offers: None,
             attributes: None,
         }
@@ -206,6 +210,7 @@ impl MarketState {
             join(&mut self.buy_box, update.buy_box.as_ref()),
             join(&mut self.statistics, update.statistics.as_ref()),
             join(&mut self.buy_box_statistics, update.buy_box_statistics.as_ref()),
+            join(&mut self.history, update.history.as_ref()),
             join(&mut self.offers, update.offers.as_ref()),
             join(&mut self.attributes, update.attributes.as_ref()),
         ];
@@ -222,6 +227,7 @@ impl MarketState {
             || is_of(self.buy_box.as_ref(), record.buy_box.as_ref())
             || is_of(self.statistics.as_ref(), record.statistics.as_ref())
             || is_of(self.buy_box_statistics.as_ref(), record.buy_box_statistics.as_ref())
+            || is_of(self.history.as_ref(), record.history.as_ref())
             || is_of(self.offers.as_ref(), record.offers.as_ref())
             || is_of(self.attributes.as_ref(), record.attributes.as_ref())
     }
@@ -259,6 +265,12 @@ impl MarketState {
             PriceKind::New => self.statistics.as_ref().map(|register| &register.facts.new),
             PriceKind::Amazon => self.statistics.as_ref().map(|register| &register.facts.amazon),
         }
+    }
+
+    /// How the series that a price of this kind belongs to was spread over time.
+    #[must_use]
+    pub fn history_of(&self, kind: PriceKind) -> Option<&SeriesHistory> {
+        self.history.as_ref().and_then(|register| register.facts.of(kind))
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use crate::domain::{Asin, ExchangeRates, Marketplace, Opportunity, OpportunityId, Percentage, StoredProduct, UnixMillis};
+use crate::domain::{Asin, ExchangeRates, Marketplace, Opportunity, OpportunityId, Percentage, StoredProduct, TrapReason, UnixMillis};
 
 /// Identifies the state of a document that was read; a write conditional on it fails if somebody wrote since.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -116,6 +116,7 @@ pub enum ProductSort {
     Title,
     FirstSeen,
     LastUpdated,
+    Score,
 }
 
 /// What `/opportunities` can be ordered by.
@@ -127,6 +128,7 @@ pub enum OpportunitySort {
     Profit,
     Roi,
     Buffer,
+    Score,
     SourcePriceEur,
     TargetPriceEur,
     Asin,
@@ -168,6 +170,12 @@ pub struct OpportunityQuery {
     pub min_roi: Option<Percentage>,
     /// The target price may fall by at least this much; likewise.
     pub min_buffer: Option<Percentage>,
+    /// At least this confidence; what is not assessed does not match.
+    pub min_confidence: Option<Percentage>,
+    /// This reason to distrust it was found.
+    pub trap: Option<TrapReason>,
+    /// None of these was found.
+    pub without_traps: Vec<TrapReason>,
     /// Bought there.
     pub source: Option<Marketplace>,
     /// Sold there.

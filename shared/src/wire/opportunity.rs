@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::listing::name_key;
 use crate::domain::opportunity::{ClosedReason, Evaluation, LastEvent, RatesUsed};
 use crate::domain::profit::{Costs, Net};
-use crate::domain::{Asin, Currency, Marketplace, Money, Opportunity, OpportunityId, Percentage, UnixMillis};
+use crate::domain::{Asin, Assessment, Currency, Marketplace, Money, Opportunity, OpportunityId, Percentage, UnixMillis};
 
 /// One opportunity. Times are Unix milliseconds, amounts minor units, percentages hundredths (1459 = 14.59 %).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct OpportunityDocument {
     /// What is left of it for the configured seller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub net: Option<NetDocument>,
+    /// What speaks for and against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assessment: Option<Assessment>,
     pub is_active: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_reason: Option<ClosedReason>,
@@ -145,6 +148,7 @@ impl From<Opportunity> for OpportunityDocument {
             margin_percentage: opportunity.margin_percentage,
             exchange_rate: opportunity.exchange_rate.map(Into::into),
             net: opportunity.net.map(Into::into),
+            assessment: opportunity.assessment,
             is_active: opportunity.is_active,
             closed_reason: opportunity.closed_reason,
             first_seen: opportunity.first_seen,
@@ -175,6 +179,7 @@ impl From<OpportunityDocument> for Opportunity {
             margin_percentage: document.margin_percentage,
             exchange_rate: document.exchange_rate.map(Into::into),
             net: document.net.map(Into::into),
+            assessment: document.assessment,
             is_active: document.is_active,
             closed_reason: document.closed_reason,
             first_seen: document.first_seen,
@@ -194,8 +199,10 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::assessment::OpportunityScore;
     use crate::domain::opportunity::EventKind;
     use crate::domain::profit::{ArticleFacts, Given, Regime, Route, Seller, Sources, resolve};
+    use crate::domain::{Trap, TrapReason};
 
     fn money() -> impl Strategy<Value = Money> {
         (any::<i64>(), prop::sample::select(Currency::ALL.to_vec())).prop_map(|(minor, currency)| Money::new(minor, currency))
@@ -275,6 +282,30 @@ pub(crate) mod tests {
         (prices, regime, prop::option::of(0..10_000_i64)).prop_map(|((source, target), regime, freight)| net_of(source, target, regime, freight))
     }
 
+    fn assessment() -> impl Strategy<Value = Option<Assessment>> {
+        let markets = prop::sample::select(vec![None, Some(Marketplace::DE), Some(Marketplace::UK)]);
+        let reason = || prop::sample::select(TrapReason::ALL.to_vec());
+        let traps = prop::collection::vec((reason(), markets).prop_map(|(reason, market)| Trap { reason, market }), 0..4);
+        let score = prop::option::of(any::<[i64; 4]>().prop_map(|numbers| {
+            let [value, market, safety, cheapness] = numbers.map(Percentage);
+            OpportunityScore {
+                value,
+                market,
+                safety,
+                cheapness,
+            }
+        }));
+        let unchecked = prop::collection::vec(reason(), 0..3);
+        prop::option::of(
+            (traps, unchecked, any::<i64>(), score).prop_map(|(traps, unchecked, confidence, score)| Assessment {
+                traps,
+                unchecked,
+                confidence: Percentage(confidence),
+                score,
+            }),
+        )
+    }
+
     fn closed_reason() -> impl Strategy<Value = Option<ClosedReason>> {
         use ClosedReason::{Config, Gap, PriceGone, Rate, Stale};
         prop::option::of(prop::sample::select(vec![Gap, PriceGone, Stale, Rate, Config]))
@@ -282,9 +313,10 @@ pub(crate) mod tests {
 
     fn opportunity() -> impl Strategy<Value = Opportunity> {
         let amounts = [money(), money(), money(), money(), money()];
-        let basis = (id(), rates(), prop::option::of(net()), closed_reason(), last_event(), evaluation());
+        let net = (prop::option::of(net()), assessment());
+        let basis = (id(), rates(), net, closed_reason(), last_event(), evaluation());
         (basis, amounts, any::<[Option<String>; 4]>(), any::<[i64; 7]>(), any::<bool>()).prop_map(|(basis, amounts, names, numbers, is_active)| {
-            let (id, exchange_rate, net, closed_reason, last_event, evaluation) = basis;
+            let (id, exchange_rate, (net, assessment), closed_reason, last_event, evaluation) = basis;
             let [source_price, target_price, source_price_eur, target_price_eur, margin] = amounts;
             let [title, brand, category, image_url] = names;
             Opportunity {
@@ -301,6 +333,7 @@ pub(crate) mod tests {
                 margin_percentage: Percentage(numbers[0]),
                 exchange_rate,
                 net,
+                assessment,
                 is_active,
                 closed_reason,
                 first_seen: UnixMillis(numbers[1]),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::history::HistoryFacts;
 use crate::domain::listing::name_key;
 use crate::domain::price::{AttributeFacts, BuyBoxFacts, OfferFacts, PriceFacts, SeriesStatistics, StatisticsFacts};
-use crate::domain::{Asin, Listing, MarketState, Marketplace, ObservedAt, Product, Register, Source, StoredProduct, UnixMillis};
+use crate::domain::{Asin, Listing, MarketState, Marketplace, ObservedAt, Percentage, Product, Register, Source, StoredProduct, UnixMillis};
 
 /// One product. Times are Unix milliseconds, amounts minor units of the marketplace's currency.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub struct ProductDocument {
     /// Landed prices as of the write, by marketplace: for filters only.
     #[serde(default)]
     pub prices: BTreeMap<Marketplace, i64>,
+    /// Score of the best marketplace, hundredths of percent: for the order only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<Percentage>,
     /// Lower-case names for comparison and order.
     #[serde(default)]
     pub keys: NameKeys,
@@ -62,6 +66,8 @@ pub struct MarketDocument {
     pub statistics: Option<RegisterDocument<StatisticsFacts>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buy_box_statistics: Option<RegisterDocument<SeriesStatistics>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<RegisterDocument<HistoryFacts>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offers: Option<RegisterDocument<OfferFacts>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,6 +106,7 @@ impl From<Arc<MarketState>> for MarketDocument {
             buy_box: state.buy_box.map(Into::into),
             statistics: state.statistics.map(Into::into),
             buy_box_statistics: state.buy_box_statistics.map(Into::into),
+            history: state.history.map(Into::into),
             offers: state.offers.map(Into::into),
             attributes: state.attributes.map(Into::into),
         }
@@ -114,6 +121,7 @@ impl From<MarketDocument> for Arc<MarketState> {
             buy_box: document.buy_box.map(Into::into),
             statistics: document.statistics.map(Into::into),
             buy_box_statistics: document.buy_box_statistics.map(Into::into),
+            history: document.history.map(Into::into),
             offers: document.offers.map(Into::into),
             attributes: document.attributes.map(Into::into),
         })
@@ -147,6 +155,7 @@ impl From<StoredProduct> for ProductDocument {
             last_updated: product.last_updated,
             last_priced_at: product.last_priced_at,
             prices: listing.prices,
+            score: listing.score,
             markets: convert(product.markets),
         }
     }
@@ -169,6 +178,7 @@ impl From<ProductDocument> for StoredProduct {
                 category: document.category,
                 image_url: document.image_url,
                 prices: document.prices,
+                score: document.score,
             },
         }
     }
@@ -181,6 +191,7 @@ mod tests {
 
     use super::*;
     use crate::domain::KeepaMinutes;
+    use crate::domain::history::{SellerShare, SeriesHistory};
     use crate::domain::price::{Category, StatisticsOrigin};
 
     fn observed_at() -> impl Strategy<Value = ObservedAt> {
@@ -195,22 +206,47 @@ mod tests {
     }
 
     fn prices() -> impl Strategy<Value = PriceFacts> {
-        any::<[Option<i64>; 4]>().prop_map(|[new, amazon, list_price, sales_rank]| PriceFacts {
-            new,
-            amazon,
-            list_price,
-            sales_rank,
+        any::<([Option<i64>; 4], [Option<i32>; 5], Option<bool>)>().prop_map(|(amounts, counts, is_map)| {
+            let [new, amazon, list_price, sales_rank] = amounts;
+            let [rank_drops_30, new_offers, new_offers_avg30, new_offers_fba, new_offers_fbm] = counts;
+            PriceFacts {
+                new,
+                amazon,
+                list_price,
+                sales_rank,
+                rank_drops_30,
+                new_offers,
+                new_offers_avg30,
+                new_offers_fba,
+                new_offers_fbm,
+                is_map,
+            }
         })
     }
 
     fn buy_box() -> impl Strategy<Value = BuyBoxFacts> {
-        any::<(Option<i64>, Option<i32>, Option<String>, Option<bool>, Option<bool>)>().prop_map(|(landed, updated_at, seller_id, is_fba, is_amazon)| {
+        let shares = prop::collection::vec(any::<(String, i64)>(), 0..3);
+        let told = any::<(Option<i64>, [Option<i32>; 3], Option<String>, [Option<bool>; 3])>();
+        (told, shares).prop_map(|((landed, counts, seller_id, flags), shares)| {
+            let [updated_at, min_order_quantity, max_order_quantity] = counts;
+            let [is_fba, is_amazon, is_map] = flags;
             BuyBoxFacts {
                 landed,
                 updated_at: updated_at.map(KeepaMinutes),
                 seller_id,
                 is_fba,
                 is_amazon,
+                is_map,
+                min_order_quantity,
+                max_order_quantity,
+                shares_origin: (!shares.is_empty()).then_some(StatisticsOrigin::History),
+                shares: shares
+                    .into_iter()
+                    .map(|(seller_id, share)| SellerShare {
+                        seller_id,
+                        share: Percentage(share),
+                    })
+                    .collect(),
             }
         })
     }
@@ -233,6 +269,54 @@ mod tests {
         })
     }
 
+    fn series_history() -> impl Strategy<Value = Option<SeriesHistory>> {
+        prop::option::of(any::<([i32; 2], [i64; 14], [Option<i64>; 4])>().prop_map(|(times, numbers, optional)| {
+            let [from, to] = times.map(KeepaMinutes);
+            let [
+                average,
+                deviation,
+                p1,
+                p10,
+                p25,
+                p50,
+                p75,
+                p90,
+                p99,
+                variation,
+                out_of_stock,
+                changes,
+                drawdown,
+                _,
+            ] = numbers;
+            let [previous, trend, trend_fit, robust_trend] = optional;
+            SeriesHistory {
+                from,
+                to,
+                average,
+                deviation,
+                variation: Percentage(variation),
+                p1,
+                p10,
+                p25,
+                p50,
+                p75,
+                p90,
+                p99,
+                previous,
+                out_of_stock: Percentage(out_of_stock),
+                changes_per_month: Percentage(changes),
+                trend: trend.map(Percentage),
+                trend_fit: trend_fit.map(Percentage),
+                robust_trend: robust_trend.map(Percentage),
+                drawdown: Percentage(drawdown),
+            }
+        }))
+    }
+
+    fn history() -> impl Strategy<Value = HistoryFacts> {
+        (series_history(), series_history(), series_history()).prop_map(|(new, amazon, buy_box)| HistoryFacts { new, amazon, buy_box })
+    }
+
     fn statistics() -> impl Strategy<Value = StatisticsFacts> {
         (series(), series()).prop_map(|(new, amazon)| StatisticsFacts { new, amazon })
     }
@@ -249,10 +333,10 @@ mod tests {
 
     fn attributes() -> impl Strategy<Value = AttributeFacts> {
         let categories = prop::collection::vec(any::<(i64, String)>().prop_map(|(id, name)| Category { id, name }), 0..3);
-        let texts = any::<([Option<String>; 4], Vec<String>)>();
+        let texts = any::<([Option<String>; 5], Vec<String>, [Option<bool>; 2])>();
         let numbers = any::<(i32, [Option<i32>; 3], Option<[i32; 3]>, [Option<i64>; 3], Option<(i64, u8)>)>();
         (categories, texts, numbers).prop_map(|(categories, texts, numbers)| {
-            let ([title, brand, image_url, parent_asin], product_codes) = texts;
+            let ([title, brand, image_url, parent_asin, rank_category], product_codes, [is_hazardous, is_heat_sensitive]) = texts;
             let (product_type, [number_of_items, package_quantity, package_weight_g], package_mm, [monthly_sold, fba_fee, closing_fee], fee) = numbers;
             AttributeFacts {
                 product_type,
@@ -270,20 +354,30 @@ mod tests {
                 fba_fee,
                 referral_fee_percentage: fee.map(|(mantissa, scale)| Decimal::new(mantissa, u32::from(scale % 10)).normalize()),
                 closing_fee,
+                rank_category,
+                is_hazardous,
+                is_heat_sensitive,
             }
         })
     }
 
     fn market_state() -> impl Strategy<Value = MarketState> {
         let first = (observed_at(), register(prices()), register(buy_box()));
-        let second = (register(statistics()), register(series()), register(offers()), register(attributes()));
+        let second = (
+            register(statistics()),
+            register(series()),
+            register(history()),
+            register(offers()),
+            register(attributes()),
+        );
         (first, second).prop_map(
-            |((latest, prices, buy_box), (statistics, buy_box_statistics, offers, attributes))| MarketState {
+            |((latest, prices, buy_box), (statistics, buy_box_statistics, history, offers, attributes))| MarketState {
                 latest,
                 prices,
                 buy_box,
                 statistics,
                 buy_box_statistics,
+                history,
                 offers,
                 attributes,
             },
@@ -299,9 +393,9 @@ mod tests {
         let sources = prop::collection::btree_map(source, market_state().prop_map(Arc::new), 0..3);
         let markets = prop::collection::btree_map(marketplace(), sources, 0..3);
         let shown_prices = prop::collection::btree_map(marketplace(), any::<i64>(), 0..4);
-        let times = any::<(i64, i64, Option<i64>, i64)>();
+        let times = any::<(i64, i64, Option<i64>, i64, Option<i64>)>();
         ("[A-Z0-9]{10}", markets, shown_prices, times, any::<[Option<String>; 4]>()).prop_map(|(asin, markets, prices, times, names)| {
-            let (first_seen, last_updated, last_priced_at, revision) = times;
+            let (first_seen, last_updated, last_priced_at, revision, score) = times;
             let [title, brand, category, image_url] = names;
             StoredProduct {
                 product: Product {
@@ -318,6 +412,7 @@ mod tests {
                     category,
                     image_url,
                     prices,
+                    score: score.map(Percentage),
                 },
             }
         })

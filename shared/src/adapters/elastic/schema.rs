@@ -222,6 +222,9 @@ mod tests {
 
     /// Fields of a document that the mapping says nothing of.
     fn unmapped(document: &Value, mapping: &Value, before: &str) -> Vec<String> {
+        if let Value::Array(documents) = document {
+            return documents.iter().flat_map(|document| unmapped(document, mapping, before)).collect();
+        }
         let mut missing = Vec::new();
         for (name, value) in document.as_object().expect("an object") {
             let name_in_full = format!("{before}{name}");
@@ -251,7 +254,8 @@ mod tests {
             Collection::Products,
             &json!({
                 "asin": "B0D1XD1ZV3", "revision": 1, "title": "t", "brand": "b", "category": "c", "image_url": "i",
-                "first_seen": 1, "last_updated": 1, "last_priced_at": 1, "prices": {"DE": 1, "UK": 2}, "markets": {},
+                "first_seen": 1, "last_updated": 1, "last_priced_at": 1, "prices": {"DE": 1, "UK": 2}, "score": 1,
+                "markets": {},
             }),
         );
         let evaluation = json!({"revision": 1, "rates_date": "2026-01-09", "settings_version": 1, "evaluated_at": 1});
@@ -264,6 +268,10 @@ mod tests {
                 "source_price": money, "target_price": money, "source_price_eur": money, "target_price_eur": money, "margin": money,
                 "margin_percentage": 1, "exchange_rate": {"date": "2026-01-09", "rates": {"GBP": "0.86"}},
                 "net": crate::wire::opportunity::tests::any_net(),
+                "assessment": {
+                    "traps": [{"reason": "stale_leg", "market": "ES"}], "unchecked": ["hazardous"], "confidence": 1,
+                    "score": {"value": 1, "market": 1, "safety": 1, "cheapness": 1},
+                },
                 "is_active": false, "closed_reason": "gap", "first_seen": 1, "opened_at": 1, "last_seen": 1,
                 "source_observed_at": 1, "target_observed_at": 1, "oldest_leg_at": 1, "event_seq": 1,
                 "last_event": {"kind": "opened", "at": 1, "margin_percentage": 1, "evaluation": evaluation}, "evaluation": evaluation,

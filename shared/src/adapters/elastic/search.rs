@@ -24,6 +24,9 @@ const MAX_TERM_BYTES: usize = 32_766;
 /// A longer text is looked for as it is typed alone: each of its words costs a lookup per language.
 const MAX_ANALYSED_CHARACTERS: usize = 150;
 
+/// The reasons to distrust an opportunity.
+const TRAPS: &str = "assessment.traps.reason";
+
 /// Which matches, in which order.
 pub(super) struct Search {
     pub(super) filter: Value,
@@ -100,12 +103,21 @@ pub(super) fn products(query: &ProductQuery) -> Search {
         ProductSort::Title => "keys.title",
         ProductSort::FirstSeen => "first_seen",
         ProductSort::LastUpdated => "last_updated",
+        ProductSort::Score => "score",
     };
     Search {
         filter: all_of(conditions),
         sort: order(field, query.sort.descending, "asin"),
-        missing: Value::Null,
+        missing: match query.sort.field {
+            ProductSort::Score => missing_number(query.sort.descending),
+            _ => Value::Null,
+        },
     }
+}
+
+/// Where a number is missing: what Elasticsearch puts at the end itself.
+fn missing_number(descending: bool) -> Value {
+    if descending { i64::MIN } else { i64::MAX }.into()
 }
 
 /// Every word as it is typed, and the last as a beginning; or every word in some form, in the names of one language.
@@ -134,7 +146,12 @@ pub(super) fn opportunities(query: &OpportunityQuery) -> Search {
         ("net.profit", query.min_profit),
         ("net.roi", query.min_roi.map(|roi| roi.0)),
         ("net.buffer", query.min_buffer.map(|buffer| buffer.0)),
+        ("assessment.confidence", query.min_confidence.map(|confidence| confidence.0)),
     ];
+    if let Some(reason) = query.trap {
+        conditions.push(term(TRAPS, reason.name()));
+    }
+    conditions.extend(query.without_traps.iter().map(|reason| none_of(term(TRAPS, reason.name()))));
     conditions.extend(of_net.into_iter().filter_map(|(field, least)| Some(json!({"range": {field: {"gte": least?}}}))));
     let names = [
         ("source_market", query.source.map(|source| source.code().to_owned())),
@@ -150,6 +167,7 @@ pub(super) fn opportunities(query: &OpportunityQuery) -> Search {
         OpportunitySort::Profit => "net.profit",
         OpportunitySort::Roi => "net.roi",
         OpportunitySort::Buffer => "net.buffer",
+        OpportunitySort::Score => "assessment.score.value",
         OpportunitySort::SourcePriceEur => "source_price_eur.minor",
         OpportunitySort::TargetPriceEur => "target_price_eur.minor",
         OpportunitySort::Asin => "asin",
@@ -158,7 +176,7 @@ pub(super) fn opportunities(query: &OpportunityQuery) -> Search {
     Search {
         filter: all_of(conditions),
         sort: order(field, query.sort.descending, "id"),
-        missing: if query.sort.descending { i64::MIN } else { i64::MAX }.into(),
+        missing: missing_number(query.sort.descending),
     }
 }
 

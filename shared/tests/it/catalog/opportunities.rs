@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
-use shared::domain::profit::Net;
-use shared::domain::{Opportunity, Percentage};
+use shared::domain::{Opportunity, Percentage, TrapReason};
 use shared::ports::catalog::{CatalogError, OpportunityQuery, OpportunitySort};
 
 use super::samples::{CATEGORIES, MARKETS, asin, at, opportunities, opportunity_query, random};
@@ -30,12 +29,19 @@ fn matches(opportunity: &Opportunity, query: &OpportunityQuery) -> bool {
     };
     let oldest = opportunity.source_observed_at.min(opportunity.target_observed_at);
     let net = opportunity.net.as_ref();
+    let assessment = opportunity.assessment.as_ref();
+    let has = |reason| assessment.is_some_and(|assessment| assessment.traps.iter().any(|trap| trap.reason == reason));
     query.min_margin.is_none_or(|least| opportunity.margin_percentage >= least)
         && query.min_profit.is_none_or(|least| net.is_some_and(|net| net.profit.minor >= least))
         && query.min_roi.is_none_or(|least| net.and_then(|net| net.roi).is_some_and(|roi| roi >= least))
         && query
             .min_buffer
             .is_none_or(|least| net.and_then(|net| net.buffer).is_some_and(|buffer| buffer >= least))
+        && query
+            .min_confidence
+            .is_none_or(|least| assessment.is_some_and(|assessment| assessment.confidence >= least))
+        && query.trap.is_none_or(has)
+        && !query.without_traps.iter().any(|&reason| has(reason))
         && query.source.is_none_or(|source| opportunity.id.source == source)
         && query.target.is_none_or(|target| opportunity.id.target == target)
         && query.asin.is_none_or(|asin| opportunity.id.asin == asin)
@@ -48,18 +54,16 @@ fn expected(opportunities: &[Opportunity], query: &OpportunityQuery) -> Vec<Oppo
     let mut found: Vec<_> = opportunities.iter().filter(|opportunity| matches(opportunity, query)).cloned().collect();
     found.sort_by(|left, right| {
         // Whatever the direction, what is missing stands at the end.
-        let by_net = |of: fn(&Net) -> Option<i64>| {
-            let value = |opportunity: &Opportunity| opportunity.net.as_ref().and_then(of);
-            match (value(left), value(right)) {
-                (Some(left), Some(right)) => left.cmp(&right),
-                (left, right) if query.sort.descending => left.is_some().cmp(&right.is_some()),
-                (left, right) => right.is_some().cmp(&left.is_some()),
-            }
+        let by = |value: fn(&Opportunity) -> Option<i64>| match (value(left), value(right)) {
+            (Some(left), Some(right)) => left.cmp(&right),
+            (left, right) if query.sort.descending => left.is_some().cmp(&right.is_some()),
+            (left, right) => right.is_some().cmp(&left.is_some()),
         };
         let by_field = match query.sort.field {
-            OpportunitySort::Profit => by_net(|net| Some(net.profit.minor)),
-            OpportunitySort::Roi => by_net(|net| net.roi.map(|roi| roi.0)),
-            OpportunitySort::Buffer => by_net(|net| net.buffer.map(|buffer| buffer.0)),
+            OpportunitySort::Profit => by(|opportunity| Some(opportunity.net.as_ref()?.profit.minor)),
+            OpportunitySort::Roi => by(|opportunity| Some(opportunity.net.as_ref()?.roi?.0)),
+            OpportunitySort::Buffer => by(|opportunity| Some(opportunity.net.as_ref()?.buffer?.0)),
+            OpportunitySort::Score => by(|opportunity| Some(opportunity.assessment.as_ref()?.score?.value.0)),
             OpportunitySort::MarginPercentage => left.margin_percentage.cmp(&right.margin_percentage),
             OpportunitySort::Margin => left.margin.minor.cmp(&right.margin.minor),
             OpportunitySort::SourcePriceEur => left.source_price_eur.minor.cmp(&right.source_price_eur.minor),
@@ -79,6 +83,11 @@ fn random_query(random: &mut rand::rngs::SmallRng) -> OpportunityQuery {
     query.min_profit = random.random_bool(0.2).then(|| random.random_range(-3..3));
     query.min_roi = random.random_bool(0.2).then(|| Percentage(random.random_range(-3..3)));
     query.min_buffer = random.random_bool(0.2).then(|| Percentage(random.random_range(-3..3)));
+    query.min_confidence = random.random_bool(0.2).then(|| Percentage(random.random_range(0..6)));
+    query.trap = random.random_bool(0.15).then(|| *TrapReason::ALL.choose(random).unwrap());
+    if random.random_bool(0.3) {
+        query.without_traps = TrapReason::ALL.into_iter().filter(|_| random.random_bool(0.2)).collect();
+    }
     query.source = random.random_bool(0.3).then(|| *MARKETS.choose(random).unwrap());
     query.target = random.random_bool(0.3).then(|| *MARKETS.choose(random).unwrap());
     query.asin = random.random_bool(0.3).then(|| asin(random.random_range(0..16)));
@@ -91,6 +100,7 @@ fn random_query(random: &mut rand::rngs::SmallRng) -> OpportunityQuery {
         OpportunitySort::Profit,
         OpportunitySort::Roi,
         OpportunitySort::Buffer,
+        OpportunitySort::Score,
         OpportunitySort::SourcePriceEur,
         OpportunitySort::TargetPriceEur,
         OpportunitySort::Asin,

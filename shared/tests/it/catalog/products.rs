@@ -104,6 +104,13 @@ fn expected(products: &[StoredProduct], query: &ProductQuery) -> Vec<StoredProdu
             ProductSort::Asin => left.product.asin.cmp(&right.product.asin),
             ProductSort::FirstSeen => left.product.first_seen.cmp(&right.product.first_seen),
             ProductSort::LastUpdated => left.product.last_updated.cmp(&right.product.last_updated),
+            ProductSort::Score => match (left.listing.score, right.listing.score) {
+                (Some(left), Some(right)) => left.cmp(&right),
+                (left, right) => {
+                    let missing = left.is_none().cmp(&right.is_none());
+                    if query.sort.descending { missing.reverse() } else { missing }
+                }
+            },
             ProductSort::Title => {
                 let key = |stored: &StoredProduct| stored.listing.title.as_ref().map(|title| title.to_lowercase());
                 match (key(left), key(right)) {
@@ -153,9 +160,15 @@ fn random_query(random: &mut rand::rngs::SmallRng) -> ProductQuery {
             }
         }
     }
-    query.sort.field = *[ProductSort::Asin, ProductSort::Title, ProductSort::FirstSeen, ProductSort::LastUpdated]
-        .choose(random)
-        .unwrap();
+    query.sort.field = *[
+        ProductSort::Asin,
+        ProductSort::Title,
+        ProductSort::FirstSeen,
+        ProductSort::LastUpdated,
+        ProductSort::Score,
+    ]
+    .choose(random)
+    .unwrap();
     query.limit = random.random_range(1..200);
     query
 }
@@ -267,7 +280,13 @@ async fn pages_over_ties_neither_skip_nor_repeat(subject: Arc<Subject>) {
         product.listing.title = (index % 3 != 0).then(|| "the same".to_owned());
     }
     store(&subject, &stored).await;
-    for field in [ProductSort::LastUpdated, ProductSort::Title, ProductSort::Asin, ProductSort::FirstSeen] {
+    for field in [
+        ProductSort::LastUpdated,
+        ProductSort::Title,
+        ProductSort::Asin,
+        ProductSort::FirstSeen,
+        ProductSort::Score,
+    ] {
         for descending in [false, true] {
             let query = ProductQuery {
                 sort: Sort { field, descending },

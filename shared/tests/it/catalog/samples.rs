@@ -8,12 +8,13 @@ use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rust_decimal::Decimal;
 use serde_json::json;
+use shared::domain::assessment::OpportunityScore;
 use shared::domain::opportunity::{ClosedReason, Evaluation, EventKind, LastEvent, RatesUsed};
 use shared::domain::price::{AttributeFacts, Category, PriceFacts};
 use shared::domain::profit::{ArticleFacts, Given, Net, Route, Seller, Sources, resolve};
 use shared::domain::{
-    Asin, Currency, KeepaMinutes, Listing, MarketState, Marketplace, Money, ObservedAt, Opportunity, OpportunityId, Percentage, Product, Register, Source,
-    StoredProduct, UnixMillis,
+    Asin, Assessment, Currency, KeepaMinutes, Listing, MarketState, Marketplace, Money, ObservedAt, Opportunity, OpportunityId, Percentage, Product, Register,
+    Source, StoredProduct, Trap, TrapReason, UnixMillis,
 };
 use shared::ports::catalog::{OpportunityQuery, OpportunitySort, ProductQuery, ProductSort, Sort, StateQuery, StateRecord};
 
@@ -101,6 +102,7 @@ pub(crate) fn product(random: &mut SmallRng, number: usize) -> StoredProduct {
             category,
             image_url: maybe(random, "https://example.com/1.jpg".to_owned()),
             prices,
+            score: random.random_bool(0.8).then(|| Percentage(random.random_range(0..6))),
         },
     }
 }
@@ -136,6 +138,32 @@ fn net(random: &mut SmallRng) -> Net {
     }
 }
 
+/// An assessment; its numbers need not fit its reasons.
+fn assessment(random: &mut SmallRng) -> Assessment {
+    let mut reasons = TrapReason::ALL.to_vec();
+    reasons.retain(|_| random.random_bool(0.15));
+    let mut unchecked = TrapReason::ALL.to_vec();
+    unchecked.retain(|_| random.random_bool(0.1));
+    let score = random.random_bool(0.8).then(|| OpportunityScore {
+        value: Percentage(random.random_range(0..6)),
+        market: Percentage(50_00),
+        safety: Percentage(0),
+        cheapness: Percentage(75_00),
+    });
+    Assessment {
+        traps: reasons
+            .into_iter()
+            .map(|reason| Trap {
+                reason,
+                market: random.random_bool(0.5).then_some(Marketplace::ES),
+            })
+            .collect(),
+        unchecked,
+        confidence: Percentage(random.random_range(0..6)),
+        score,
+    }
+}
+
 /// An opportunity of an article and route; the numbers need not fit each other, the catalog does not calculate.
 pub(crate) fn opportunity(random: &mut SmallRng, id: OpportunityId) -> Opportunity {
     let evaluation = Evaluation {
@@ -165,6 +193,7 @@ pub(crate) fn opportunity(random: &mut SmallRng, id: OpportunityId) -> Opportuni
             units_per_eur: BTreeMap::from([(Currency::GBP, Decimal::new(86120, 5))]),
         }),
         net: random.random_bool(0.8).then(|| net(random)),
+        assessment: random.random_bool(0.8).then(|| assessment(random)),
         is_active,
         closed_reason: (!is_active).then_some(ClosedReason::Gap),
         first_seen: at(0),
@@ -225,6 +254,9 @@ pub(crate) fn opportunity_query() -> OpportunityQuery {
         min_profit: None,
         min_roi: None,
         min_buffer: None,
+        min_confidence: None,
+        trap: None,
+        without_traps: Vec::new(),
         source: None,
         target: None,
         asin: None,

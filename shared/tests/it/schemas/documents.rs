@@ -6,14 +6,16 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use shared::domain::assessment::OpportunityScore;
+use shared::domain::history::{HistoryFacts, SellerShare, SeriesHistory};
 use shared::domain::listing::Listing;
 use shared::domain::opportunity::{ClosedReason, Evaluation, EventKind, LastEvent, RatesUsed};
 use shared::domain::price::{AttributeFacts, BuyBoxFacts, Category, OfferFacts, PriceFacts, SeriesStatistics, StatisticsFacts, StatisticsOrigin};
 use shared::domain::profit::{ArticleFacts, Given, GivenReferral, Net, Origin, Regime, Route, Seller, Sources, resolve};
 use shared::domain::rates::{ExchangeRates, RatesOrigin};
 use shared::domain::{
-    Asin, Currency, KeepaMinutes, MarketState, Marketplace, Money, ObservedAt, Opportunity, OpportunityId, Percentage, Product, Register, Source,
-    StoredProduct, UnixMillis,
+    Asin, Assessment, Currency, KeepaMinutes, MarketState, Marketplace, Money, ObservedAt, Opportunity, OpportunityId, Percentage, Product, Register, Source,
+    StoredProduct, Trap, TrapReason, UnixMillis,
 };
 use shared::wire::job::JobParameters;
 use shared::wire::raw_update::RawEnvelope;
@@ -163,6 +165,7 @@ pub(crate) fn enumerations() -> BTreeMap<&'static str, BTreeSet<String>> {
     BTreeMap::from([
         ("VAT regimes", names(&Regime::ALL)),
         ("origins of costs", names(&cost_origins)),
+        ("reasons to distrust", names(&TrapReason::ALL)),
         ("job kinds", names(&kinds)),
         ("event kinds", names(&events)),
         ("closed reasons", names(&reasons)),
@@ -289,6 +292,30 @@ fn series() -> SeriesStatistics {
     }
 }
 
+fn series_history() -> SeriesHistory {
+    SeriesHistory {
+        from: KeepaMinutes(7_775_278),
+        to: KeepaMinutes(7_904_878),
+        average: 5_120,
+        deviation: 210,
+        variation: Percentage(4_10),
+        p1: 4_499,
+        p10: 4_799,
+        p25: 4_999,
+        p50: 5_099,
+        p75: 5_199,
+        p90: 5_499,
+        p99: 5_999,
+        previous: Some(5_099),
+        out_of_stock: Percentage(3_25),
+        changes_per_month: Percentage(4_67),
+        trend: Some(Percentage(-1_30)),
+        trend_fit: Some(Percentage(12_00)),
+        robust_trend: Some(Percentage(-90)),
+        drawdown: Percentage(18_34),
+    }
+}
+
 fn full_state() -> MarketState {
     MarketState {
         latest: observed(),
@@ -297,6 +324,12 @@ fn full_state() -> MarketState {
             amazon: Some(5_099),
             list_price: Some(5_999),
             sales_rank: Some(812),
+            rank_drops_30: Some(41),
+            new_offers: Some(11),
+            new_offers_avg30: Some(9),
+            new_offers_fba: Some(5),
+            new_offers_fbm: Some(6),
+            is_map: Some(false),
         }),
         buy_box: register(BuyBoxFacts {
             landed: Some(4_899),
@@ -304,6 +337,14 @@ fn full_state() -> MarketState {
             seller_id: Some("A0MADEUPSELLER".into()),
             is_fba: Some(true),
             is_amazon: Some(false),
+            is_map: Some(false),
+            min_order_quantity: Some(2),
+            max_order_quantity: Some(30),
+            shares: vec![SellerShare {
+                seller_id: "A0MADEUPSELLER".into(),
+                share: Percentage(62_50),
+            }],
+            shares_origin: Some(StatisticsOrigin::Keepa),
         }),
         statistics: register(StatisticsFacts {
             new: series(),
@@ -313,6 +354,11 @@ fn full_state() -> MarketState {
             },
         }),
         buy_box_statistics: register(series()),
+        history: register(HistoryFacts {
+            new: Some(series_history()),
+            amazon: Some(series_history()),
+            buy_box: Some(series_history()),
+        }),
         offers: register(OfferFacts {
             total: Some(14),
             fba: Some(5),
@@ -345,6 +391,9 @@ fn full_state() -> MarketState {
             fba_fee: Some(512),
             referral_fee_percentage: Some(Decimal::new(1_501, 2)),
             closing_fee: Some(0),
+            rank_category: Some("Lighting".into()),
+            is_hazardous: Some(false),
+            is_heat_sensitive: Some(false),
         }),
     }
 }
@@ -357,6 +406,7 @@ fn empty_state() -> MarketState {
         buy_box: register(BuyBoxFacts::default()),
         statistics: register(StatisticsFacts::default()),
         buy_box_statistics: register(SeriesStatistics::default()),
+        history: register(HistoryFacts::default()),
         offers: register(OfferFacts::default()),
         attributes: register(AttributeFacts::default()),
     }
@@ -379,6 +429,7 @@ fn products() -> Vec<Value> {
         category: Some("Lighting".into()),
         image_url: Some("https://images.example/B0EXAMPLE1.jpg".into()),
         prices: BTreeMap::from([(Marketplace::DE, 4_899)]),
+        score: Some(Percentage(61_20)),
     };
     let empty = Product::from_record(asin(), Marketplace::JP, Source::Observation, empty_state());
     let nothing = Product {
@@ -426,6 +477,29 @@ fn net() -> Net {
     Net::of(&route, costs).expect("small amounts")
 }
 
+fn assessment() -> Assessment {
+    Assessment {
+        traps: vec![
+            Trap {
+                reason: TrapReason::EanMismatch,
+                market: None,
+            },
+            Trap {
+                reason: TrapReason::StaleLeg,
+                market: Some(Marketplace::IT),
+            },
+        ],
+        unchecked: vec![TrapReason::OfferFlood],
+        confidence: Percentage(16_49),
+        score: Some(OpportunityScore {
+            value: Percentage(2_10),
+            market: Percentage(61_20),
+            safety: Percentage(27_70),
+            cheapness: Percentage(75_00),
+        }),
+    }
+}
+
 fn full_opportunity() -> Opportunity {
     let eur = |minor| Money::new(minor, Currency::EUR);
     Opportunity {
@@ -449,6 +523,7 @@ fn full_opportunity() -> Opportunity {
             units_per_eur: BTreeMap::from([(Currency::GBP, Decimal::new(86_120, 5))]),
         }),
         net: Some(net()),
+        assessment: Some(assessment()),
         is_active: false,
         closed_reason: Some(ClosedReason::Stale),
         first_seen: NOON.plus_millis(-172_800_000),
@@ -474,6 +549,7 @@ fn minimal_opportunity() -> Opportunity {
         category: None,
         image_url: None,
         exchange_rate: None,
+        assessment: None,
         net: None,
         is_active: true,
         closed_reason: None,

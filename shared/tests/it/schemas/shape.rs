@@ -47,6 +47,10 @@ impl<'a> Shape<'a> {
     pub(crate) fn has(&self, names: &[String]) -> bool {
         let mut at = resolve(self.schema, self.root);
         for name in names {
+            // Elasticsearch makes no difference between a field and a list of it.
+            if at["items"].is_object() {
+                at = resolve(self.schema, &at["items"]);
+            }
             let next = at["properties"]
                 .get(name)
                 .or_else(|| Some(&at["additionalProperties"]).filter(|any| any.is_object()));

@@ -1,5 +1,7 @@
 //! Opportunities: rows, reads, searches.
 
+use std::collections::BTreeSet;
+
 use libsql::{Connection, Row, Value};
 
 use super::connection::{column_integer, column_text};
@@ -7,7 +9,7 @@ use super::filter::{Filter, Order};
 use super::table::{RowWrite, Table, find_rows, version};
 use crate::adapters::paging::place_of_opportunity;
 use crate::domain::listing::name_key;
-use crate::domain::{Opportunity, OpportunityId};
+use crate::domain::{Assessment, Opportunity, OpportunityId, TrapReason};
 use crate::ports::catalog::{CatalogError, OpportunityQuery, OpportunitySort, Page, Versioned, Write};
 use crate::wire::OpportunityDocument;
 
@@ -31,6 +33,9 @@ pub(super) fn table() -> Table {
         "profit",
         "roi",
         "buffer",
+        "confidence",
+        "score",
+        "traps",
     ]
     .map(str::to_owned)
     .into();
@@ -48,6 +53,7 @@ pub(super) fn row(write: Write<Opportunity>) -> RowWrite {
     let optional_text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
     let optional_integer = |number: Option<i64>| number.map_or(Value::Null, Value::Integer);
     let net = document.net.as_ref();
+    let assessment = document.assessment.as_ref();
     let columns = vec![
         Value::Text(document.asin.to_string()),
         Value::Text(document.source_market.to_string()),
@@ -64,6 +70,9 @@ pub(super) fn row(write: Write<Opportunity>) -> RowWrite {
         optional_integer(net.map(|net| net.profit)),
         optional_integer(net.and_then(|net| net.roi).map(|roi| roi.0)),
         optional_integer(net.and_then(|net| net.buffer).map(|buffer| buffer.0)),
+        optional_integer(assessment.map(|assessment| assessment.confidence.0)),
+        optional_integer(assessment.and_then(|assessment| assessment.score).map(|score| score.value.0)),
+        assessment.map_or(Value::Null, |assessment| Value::Text(trap_list(assessment))),
     ];
     RowWrite {
         id: document.id.to_string(),
@@ -71,6 +80,12 @@ pub(super) fn row(write: Write<Opportunity>) -> RowWrite {
         columns,
         document: Some(serde_json::to_string(&document).expect("an opportunity document is plain data with string keys")),
     }
+}
+
+/// `,ean_mismatch,stale_leg,`: every reason once, between commas.
+fn trap_list(assessment: &Assessment) -> String {
+    let reasons: BTreeSet<TrapReason> = assessment.traps.iter().map(|trap| trap.reason).collect();
+    reasons.into_iter().fold(",".to_owned(), |list, reason| list + reason.name() + ",")
 }
 
 fn decode(text: &str) -> Result<Opportunity, CatalogError> {
@@ -113,6 +128,12 @@ fn filter(query: &OpportunityQuery) -> Filter {
     filter.and_if("profit >= ?", query.min_profit);
     filter.and_if("roi >= ?", query.min_roi.map(|roi| roi.0));
     filter.and_if("buffer >= ?", query.min_buffer.map(|buffer| buffer.0));
+    filter.and_if("confidence >= ?", query.min_confidence.map(|confidence| confidence.0));
+    let listed = |reason: &TrapReason| format!(",{reason},");
+    filter.and_if("instr(traps, ?) > 0", query.trap.as_ref().map(listed));
+    for reason in &query.without_traps {
+        filter.and("ifnull(instr(traps, ?), 0) = 0", [Value::Text(listed(reason))]);
+    }
     filter.and_if("source = ?", query.source.map(|marketplace| marketplace.code()));
     filter.and_if("target = ?", query.target.map(|marketplace| marketplace.code()));
     filter.and_if("asin = ?", query.asin.map(String::from));
@@ -128,6 +149,7 @@ fn order(query: &OpportunityQuery) -> Order {
         OpportunitySort::Profit => "profit",
         OpportunitySort::Roi => "roi",
         OpportunitySort::Buffer => "buffer",
+        OpportunitySort::Score => "score",
         OpportunitySort::SourcePriceEur => "source_price_eur",
         OpportunitySort::TargetPriceEur => "target_price_eur",
         OpportunitySort::Asin => "asin",
@@ -135,7 +157,7 @@ fn order(query: &OpportunityQuery) -> Order {
     };
     Order {
         column,
-        nullable: matches!(column, "profit" | "roi" | "buffer"),
+        nullable: matches!(column, "profit" | "roi" | "buffer" | "score"),
         descending: query.sort.descending,
         id: "opportunity",
     }

@@ -29,6 +29,7 @@ pub(super) fn table() -> Table {
         "last_updated",
         "last_priced_at",
         "words",
+        "score",
     ]
     .map(str::to_owned)
     .into();
@@ -54,6 +55,7 @@ pub(super) fn row(write: Write<StoredProduct>) -> RowWrite {
         Value::Integer(document.last_updated.0),
         optional_integer(document.last_priced_at.map(|at| at.0)),
         Value::Text(words::of_product(&document)),
+        optional_integer(document.score.map(|score| score.0)),
     ];
     columns.extend(Marketplace::ALL.map(|marketplace| optional_integer(document.prices.get(&marketplace).copied())));
     RowWrite {
@@ -138,6 +140,7 @@ fn order(query: &ProductQuery) -> Order {
         ProductSort::Title => ("title_key", true),
         ProductSort::FirstSeen => ("first_seen", false),
         ProductSort::LastUpdated => ("last_updated", false),
+        ProductSort::Score => ("score", true),
     };
     Order {
         column,

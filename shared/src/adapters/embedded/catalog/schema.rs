@@ -9,7 +9,11 @@ use super::connection::{self, column_integer};
 use crate::ports::catalog::CatalogError;
 
 /// The steps from version n to n + 1; SQLite's `user_version` says how many were taken.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/1.sql"),
+    include_str!("migrations/2.sql"),
+    include_str!("migrations/3.sql"),
+];
 
 /// Takes the steps that the file lacks.
 ///

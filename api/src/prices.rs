@@ -1,5 +1,7 @@
 //! Price bounds in EUR as bounds in the minor units of each marketplace's currency, for the catalog to search by.
 
+#![deny(clippy::float_arithmetic, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+
 use std::collections::BTreeMap;
 
 use shared::domain::{Currency, ExchangeRate, Marketplace, Money};

@@ -7,6 +7,8 @@
 //! Laws (property tests below): deciding twice is deciding once; `event_seq` grows by exactly one per event; replaying any
 //! part of a history changes nothing; in whatever order evaluations come, the newest has the last word.
 
+#![deny(clippy::float_arithmetic, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;

@@ -14,6 +14,8 @@
 //! assert_eq!(window.out_of_stock_percentage_ceiled(), Some(25));
 //! ```
 
+#![deny(clippy::float_arithmetic, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+
 use rust_decimal::Decimal;
 use shared::domain::history::{SeriesHistory, WINDOW_DAYS};
 use shared::domain::price::{SeriesStatistics, StatisticsOrigin};

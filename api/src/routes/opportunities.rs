@@ -1,5 +1,7 @@
 //! `/opportunities`: gaps between two marketplaces.
 
+#![deny(clippy::float_arithmetic, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

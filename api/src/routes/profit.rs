@@ -1,5 +1,7 @@
 //! `/profit`: what is left of a gap, line by line.
 
+#![deny(clippy::float_arithmetic, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+
 use std::sync::Arc;
 
 use chrono::NaiveDate;

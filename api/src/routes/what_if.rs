@@ -1,5 +1,7 @@
 //! `/opportunities/what-if`: the present opportunities under other costs.
 
+#![deny(clippy::float_arithmetic, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+
 use std::sync::Arc;
 
 use poem_openapi::payload::Json;

@@ -105,6 +105,39 @@ fn a_library_is_named_only_where_it_belongs() {
     }
 }
 
+/// Clippy refuses arithmetic on them; this, that they are there at all.
+#[test]
+fn no_float_stands_where_money_is_computed() {
+    let files = [
+        "shared/src/domain",
+        "shared/src/wire",
+        "enricher/src/statistics.rs",
+        "detector/src/detect.rs",
+        "api/src/prices.rs",
+        "api/src/routes/profit.rs",
+        "api/src/routes/what_if.rs",
+        "api/src/routes/opportunities.rs",
+        "api/src/routes/statistics.rs",
+    ];
+    let mut found = Vec::new();
+    for path in files.map(|path| root().join(path)) {
+        if path.is_dir() {
+            sources(&path, &mut found);
+        } else {
+            found.push(path);
+        }
+    }
+    for file in &found {
+        let text = std::fs::read_to_string(file).expect("a source file");
+        let is_float = |word: &str| matches!(word, "f32" | "f64" | "to_f64" | "as_f64" | "from_f64");
+        let float = text
+            .split(|character: char| !character.is_alphanumeric() && character != '_')
+            .find(|word| is_float(word));
+        assert_eq!(float, None, "{}", file.display());
+    }
+    assert!(found.len() > 40, "{} files", found.len());
+}
+
 #[test]
 fn the_domain_is_pure() {
     let mut files = Vec::new();

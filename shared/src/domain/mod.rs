@@ -1,4 +1,8 @@
 //! Values and rules, pure: no I/O, no async, no clock, no environment.
+//!
+//! Amounts are whole minor units or decimals; floating point has no place here.
+
+#![deny(clippy::float_arithmetic, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
 
 pub mod asin;
 pub mod assessment;

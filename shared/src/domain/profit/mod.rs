@@ -11,8 +11,6 @@
 //! A gap of 44.49 % between two gross prices can be a net margin of 15.46 %, or a loss: each country's VAT is in its
 //! prices, and the seller's regime decides what becomes of it. This is arithmetic, not tax advice.
 
-#![deny(clippy::float_arithmetic, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
-
 mod costs;
 mod decimal;
 mod figures;

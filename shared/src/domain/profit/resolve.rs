@@ -389,6 +389,10 @@ impl Resolver<'_> {
         if fulfilment == Fulfilment::Fba {
             return Ok(fee);
         }
+        if is_in_eu(self.route.source) != is_in_eu(market) {
+            // Amazon sends nothing over a customs border: the stock has to be where it is sold.
+            return Ok(Sourced { assumed: true, ..fee });
+        }
         let dearer = Money::from_decimal(fee.value.to_decimal() * profile.efn_factor, currency)?;
         Ok(Sourced {
             value: dearer,
@@ -495,3 +499,6 @@ impl Resolver<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

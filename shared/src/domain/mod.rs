@@ -1,5 +1,6 @@
 //! Values and rules, pure: no I/O, no async, no clock, no environment.
 
+pub mod alert;
 pub mod asin;
 pub mod keepa_time;
 pub mod listing;

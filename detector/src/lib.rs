@@ -34,3 +34,8 @@ pub use run::run;
 #[path = "../tests/it/bench.rs"]
 #[allow(dead_code, missing_docs, clippy::unwrap_used)]
 mod bench;
+
+#[cfg(test)]
+#[path = "../tests/it/receiver.rs"]
+#[allow(dead_code, missing_docs, clippy::unwrap_used)]
+mod receiver;

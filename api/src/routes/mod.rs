@@ -1,6 +1,8 @@
 //! The resources, one file each: document, handler and its text in the API's document together.
 
+mod alert_rules;
 mod costs;
+mod deliveries;
 mod health;
 mod metrics;
 mod opportunities;
@@ -28,6 +30,8 @@ pub(crate) type Routes = (
     profit::ProfitRoutes,
     stats::StatsRoutes,
     runs::RunRoutes,
+    alert_rules::AlertRuleRoutes,
+    deliveries::DeliveryRoutes,
     health::HealthRoutes,
     metrics::MetricsRoutes,
 );
@@ -41,6 +45,8 @@ pub(crate) fn routes(api: Arc<Api>) -> Routes {
         profit::ProfitRoutes::new(Arc::clone(&api)),
         stats::StatsRoutes::new(Arc::clone(&api)),
         runs::RunRoutes::new(Arc::clone(&api)),
+        alert_rules::AlertRuleRoutes::new(Arc::clone(&api)),
+        deliveries::DeliveryRoutes::new(Arc::clone(&api)),
         health::HealthRoutes::new(api),
         metrics::MetricsRoutes,
     )
@@ -53,6 +59,8 @@ enum Group {
     Products,
     /// Gaps between two marketplaces.
     Opportunities,
+    /// Who is told when gaps open, improve and close.
+    Alerts,
     /// How the whole stands.
     Overview,
     /// For those who run it.

@@ -20,8 +20,10 @@ impl AlertsConfig {
     /// names a channel which is not there is a mistake.
     #[must_use]
     pub fn read(environment: &Environment) -> AlertsConfig {
+        let mistakes = || environment.finish(()).map_or_else(|error| error.mistakes.len(), |()| 0);
+        let before = mistakes();
         let channels = environment.file_of_many("ALERT_CHANNELS", Channels::parse);
-        let are_known = channels.is_some() || environment.text("ALERT_CHANNELS").is_none();
+        let are_known = mistakes() == before;
         if let Some(channels) = &channels {
             environment.note("ALERT_CHANNELS", channels.shown());
         }
@@ -122,5 +124,7 @@ mod tests {
             "{mistakes}"
         );
         assert!(read(CHANNELS, "[]").1.contains("is expected"));
+        let (_, mistakes, _) = read("", r#"{"rules": [{"id": "a", "channel": "mail"}]}"#);
+        assert!(mistakes.contains("rules[0].channel is mail: known in ALERT_CHANNELS: none"), "{mistakes}");
     }
 }

@@ -276,6 +276,32 @@ mod tests {
     }
 
     #[test]
+    fn what_webhooks_get_fits_the_published_schema() {
+        let schema = serde_json::from_str(include_str!("../../../schemas/webhook/alerts.v1.json")).unwrap();
+        let schema = jsonschema::draft202012::new(&schema).unwrap();
+        let mut digest = improved();
+        digest.kind = DeliveryKind::Digest;
+        digest.alerts.push(samples::alert(700, 1_459, None));
+        digest.alerts[0].closed_reason = Some(ClosedReason::Gap);
+        digest.alerts[0].figures.roi = Some(shared::domain::Percentage(250));
+        let mut test = improved();
+        test.kind = DeliveryKind::Test;
+        test.alerts.clear();
+        for delivery in [improved(), digest, test] {
+            let payload = payload(&delivery);
+            let errors: Vec<String> = schema
+                .iter_errors(&payload)
+                .map(|error| format!("{}: {error}", error.instance_path()))
+                .collect();
+            assert!(errors.is_empty(), "{}", errors.join("\n"));
+        }
+        // What is not described is refused, so the schema lists all there is.
+        let mut more = payload(&improved());
+        more["alerts"][0]["more"] = json!(1);
+        assert!(!schema.is_valid(&more));
+    }
+
+    #[test]
     fn simulated_data_is_named_wherever_a_message_is_read() {
         let mut delivery = improved();
         for simulated in [true, false] {

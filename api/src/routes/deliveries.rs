@@ -18,6 +18,9 @@ use crate::error::{DeedFailure, FetchError, ListFailure, Problem};
 use crate::params::{Cursor, DEFAULT_LIMIT, DeliveryId, Limit, Path, Query};
 use crate::values::{Amount, DeliveryOf, DeliveryState, EventName, Instant, Market};
 
+/// Of one delivery: a page of digests would be endless otherwise.
+const SHOWN_ALERTS: usize = 10;
+
 /// The handlers.
 pub(crate) struct DeliveryRoutes {
     api: Arc<Api>,
@@ -58,7 +61,9 @@ pub(crate) struct DeliveryDocument {
     digest: Option<String>,
     /// The data comes from the simulator.
     simulated: bool,
-    /// What it tells: one, of a digest all, of a test none.
+    /// How many alerts it tells: one, of a digest several, of a test none.
+    alerts_total: usize,
+    /// The first ten of them; those of a digest are deliveries of their own.
     alerts: Vec<AlertDocument>,
 }
 
@@ -250,7 +255,8 @@ impl DeliveryDocument {
             attempts: delivery.attempts,
             finished_at: delivery.finished_at.map(Instant),
             simulated: delivery.simulated,
-            alerts: delivery.alerts.into_iter().map(AlertDocument::of).collect(),
+            alerts_total: delivery.alerts.len(),
+            alerts: delivery.alerts.into_iter().take(SHOWN_ALERTS).map(AlertDocument::of).collect(),
             id: delivery.id,
             rule_name: delivery.rule_name,
             last_error: delivery.last_error,

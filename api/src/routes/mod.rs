@@ -59,7 +59,7 @@ enum Group {
     Products,
     /// Gaps between two marketplaces.
     Opportunities,
-    /// Who is told when gaps open, improve and close.
+    /// Who is told when gaps open, improve and close. Whoever reaches the API can change that: it has no access control yet.
     Alerts,
     /// How the whole stands.
     Overview,

@@ -17,7 +17,7 @@ use crate::samples::{NOW, producer_status};
 async fn with_channels(names: &[&str]) -> TestApi {
     let api = TestApi::start().await;
     let channel = |name: &&str| ChannelRecord {
-        name: name.parse().unwrap(),
+        name: name.parse().expect("a name"),
         kind: "smtp".into(),
     };
     let settings = AlertSettings {
@@ -33,7 +33,7 @@ async fn send(api: &TestApi, method: Method, uri: &str, body: &Value) -> Answer 
 }
 
 async fn put_rule(api: &TestApi, rule: Value, origin: RuleOrigin) {
-    let rule = Rule::parse(&rule, None).unwrap();
+    let rule = Rule::parse(&rule, None).expect("a rule");
     let record = RuleRecord {
         rule: rule.to_json(),
         origin,
@@ -46,7 +46,7 @@ async fn put_rule(api: &TestApi, rule: Value, origin: RuleOrigin) {
 }
 
 fn delivery(rule: &str, number: i64, status: DeliveryStatus) -> Delivery {
-    let opportunity: OpportunityId = "B0D1XD1ZV3:ES:IT".parse().unwrap();
+    let opportunity: OpportunityId = "B0D1XD1ZV3:ES:IT".parse().expect("an id");
     let eur = |minor| Money::new(minor, Currency::EUR);
     let figures = |margin, percentage| Figures {
         margin,
@@ -58,9 +58,9 @@ fn delivery(rule: &str, number: i64, status: DeliveryStatus) -> Delivery {
     let at = NOW.plus_millis(number);
     Delivery {
         id: format!("{rule}.B0D1XD1ZV3.ES.IT.{number}"),
-        rule: rule.parse().unwrap(),
+        rule: rule.parse().expect("a name"),
         rule_name: "Everything".into(),
-        channel: "mail".parse().unwrap(),
+        channel: "mail".parse().expect("a name"),
         kind: DeliveryKind::Alert,
         status,
         created_at: at,

@@ -64,8 +64,11 @@ impl Told {
 
 use EventKind::{Closed, Improved, Opened, Updated};
 
-/// A way through events, one a line: kind, opening, margin, profit, hours after noon, and what is decided.
-fn check(fields: serde_json::Value, way: &[(EventKind, i64, i64, Option<i64>, i64, Result<(), Reason>)]) {
+/// Kind, opening, margin, profit, hours after noon, and what is decided.
+type Step = (EventKind, i64, i64, Option<i64>, i64, Result<(), Reason>);
+
+/// A way through events.
+fn check(fields: serde_json::Value, way: &[Step]) {
     let mut told = Told::by(fields.clone());
     let mut seq = 0;
     let mut evaluation = 0;

@@ -27,8 +27,10 @@ use super::rules::RuleBoard;
 use crate::basis::Clock;
 use crate::metrics;
 
-/// How often the catalog is looked through for what is due.
+/// How often the catalog is looked through for what is due,
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// and where there is no channel to send by: what waits only has to be given up some day.
+const LOOK_WITHOUT_CHANNELS_EVERY: Duration = Duration::from_secs(60);
 /// Deliveries of one look.
 const MOST_AT_ONCE: usize = 2_000;
 /// A channel that failed is left alone this long, or as long as it asked for.
@@ -77,11 +79,16 @@ impl Deliverer {
 
     /// Sends until `stop`: what it is told of at once, and what it finds.
     pub(crate) async fn work(&self, mut fresh: mpsc::Receiver<String>, stop: &CancellationToken) {
+        let every = if self.config.channels.is_empty() {
+            LOOK_WITHOUT_CHANNELS_EVERY
+        } else {
+            LOOK_EVERY
+        };
         let mut look_at = tokio::time::Instant::now();
         while !stop.is_cancelled() {
             if tokio::time::Instant::now() >= look_at {
                 self.look(stop).await;
-                look_at = tokio::time::Instant::now() + LOOK_EVERY;
+                look_at = tokio::time::Instant::now() + every;
                 continue;
             }
             let mut ids = Vec::new();
@@ -150,8 +157,10 @@ impl Deliverer {
         };
         let outcome = match self.config.channels.get(&begun.channel) {
             Some(channel) => channel.send(&self.client, &begun, (self.clock)()).await,
-            None => Outcome::Refused {
+            // Another replica's file may have it, or this one's may get it back.
+            None => Outcome::Later {
                 reason: format!("there is no channel {}", begun.channel),
+                after_millis: None,
             },
         };
         let now = (self.clock)();

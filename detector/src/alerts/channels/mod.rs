@@ -125,6 +125,10 @@ impl Channels {
         file::parse(text).map(Channels)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn get(&self, name: &ChannelName) -> Option<&Channel> {
         self.0.get(name)
     }

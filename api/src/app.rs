@@ -121,6 +121,9 @@ impl Outside {
         if is_permitted_origin && origins::is_preflight(request.method(), request.headers()) {
             return Ok(origins::preflight());
         }
+        if let Some(origin) = origins::foreign(request.method(), request.headers()).filter(|_| !is_permitted_origin) {
+            return Err(Problem::Foreign { origin });
+        }
         strip_prefix(&mut request);
         let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
         if request.method() == Method::HEAD {

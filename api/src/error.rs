@@ -32,6 +32,12 @@ pub(crate) enum Problem {
     /// There is no such thing.
     #[error("{what} is not known")]
     NotKnown { what: String },
+    /// It cannot be done to the thing as it is now.
+    #[error("{reason}")]
+    Conflict { reason: String },
+    /// A page of another site wants something done.
+    #[error("pages of {origin} may not change anything here")]
+    Foreign { origin: String },
     /// The path exists, but not with this method.
     #[error("{method} is not possible here, but {allow}")]
     Method { method: String, allow: String },
@@ -72,6 +78,11 @@ impl Problem {
         }
     }
 
+    /// What a thing as it is now does not allow.
+    pub(crate) fn conflict(reason: impl Into<String>) -> Self {
+        Problem::Conflict { reason: reason.into() }
+    }
+
     /// A question that cannot be answered.
     pub(crate) fn question(reason: impl Into<String>) -> Self {
         Problem::Question { reason: reason.into() }
@@ -82,6 +93,8 @@ impl Problem {
         match self {
             Problem::Parameter { .. } | Problem::Field { .. } | Problem::Question { .. } => StatusCode::BAD_REQUEST,
             Problem::NoSuchPath { .. } | Problem::NotKnown { .. } => StatusCode::NOT_FOUND,
+            Problem::Conflict { .. } => StatusCode::CONFLICT,
+            Problem::Foreign { .. } => StatusCode::FORBIDDEN,
             Problem::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Problem::Host { .. } => StatusCode::MISDIRECTED_REQUEST,
             Problem::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -223,6 +236,7 @@ fn problem_responses(answers: &[(u16, &'static str)]) -> MetaResponses {
 const BAD_PARAMETER: (u16, &str) = (400, "A parameter is unknown, repeated, empty or malformed; `detail` names it.");
 const BAD_BODY: (u16, &str) = (400, "A field of the body is missing, unknown or malformed; `detail` names it.");
 const NOT_KNOWN: (u16, &str) = (404, "There is no such thing.");
+const CONFLICT: (u16, &str) = (409, "It cannot be done to the thing as it is now; `detail` says why.");
 const AWAY: (u16, &str) = (
     503,
     "The catalog is away and no earlier answer is held; `Retry-After` says when to ask again, in seconds.",
@@ -273,4 +287,19 @@ failure!(
     /// Failures of a single thing.
     ItemFailure,
     [BAD_PARAMETER, NOT_KNOWN, AWAY]
+);
+failure!(
+    /// Failures of making a thing.
+    MakingFailure,
+    [BAD_BODY, CONFLICT, AWAY]
+);
+failure!(
+    /// Failures of changing a thing by a body.
+    ChangeFailure,
+    [BAD_BODY, NOT_KNOWN, CONFLICT, AWAY]
+);
+failure!(
+    /// Failures of doing something to a thing.
+    DeedFailure,
+    [BAD_PARAMETER, NOT_KNOWN, CONFLICT, AWAY]
 );

@@ -8,8 +8,10 @@ use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::json;
+use shared::domain::alert::RuleId;
 use shared::domain::{Asin, Marketplace, OpportunityId, Percentage, TrapReason};
 use shared::ports::catalog::{OpportunitySort, ProductSort, Sort};
+use shared::wire::alert::DeliveryStatus;
 use shared::wire::state::RunStatus;
 
 use crate::error::Problem;
@@ -382,6 +384,58 @@ impl Parameter for RunStatus {
             .into_iter()
             .find(|status| status.name() == text)
             .ok_or_else(|| format!("queued, running, succeeded or failed is expected, not {}", shown(text)))
+    }
+}
+
+impl Parameter for RuleId {
+    const IN_PATH: &'static str = "id";
+
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some("^[a-z0-9_-]{1,64}$".into()),
+            example: Some(json!("spain-to-italy")),
+            ..MetaSchema::new("string")
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse::<RuleId>().map_err(|error| error.to_string())
+    }
+}
+
+/// What a delivery is known by.
+#[derive(Debug, Clone)]
+pub(crate) struct DeliveryId(pub(crate) String);
+
+impl Parameter for DeliveryId {
+    const IN_PATH: &'static str = "id";
+
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some("^[A-Za-z0-9._-]{1,200}$".into()),
+            example: Some(json!("spain-to-italy.B0D1XD1ZV3.ES.IT.7")),
+            ..MetaSchema::new("string")
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        let fits = (1..=200).contains(&text.len()) && is_plain;
+        fits.then(|| DeliveryId(text.to_owned()))
+            .ok_or_else(|| format!("a delivery's id is expected, not {}", shown(text)))
+    }
+}
+
+impl Parameter for DeliveryStatus {
+    fn schema() -> MetaSchema {
+        one_of(&DeliveryStatus::ALL.map(DeliveryStatus::name))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        DeliveryStatus::ALL.into_iter().find(|status| status.name() == text).ok_or_else(|| {
+            let names = DeliveryStatus::ALL.map(DeliveryStatus::name).join(", ");
+            format!("one of {names} is expected, not {}", shown(text))
+        })
     }
 }
 

@@ -69,6 +69,15 @@ sent_value!(
     MetaSchema::new("string")
 );
 sent_value!(
+    /// Some words.
+    SentWords,
+    "words",
+    MetaSchema {
+        items: Some(Box::new(poem_openapi::registry::MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))))),
+        ..MetaSchema::new("array")
+    }
+);
+sent_value!(
     /// Yes or no.
     SentFlag,
     "flag",

@@ -242,6 +242,30 @@ word!(
     ["queued", "running", "succeeded", "failed"]
 );
 word!(
+    /// What a rule tells of.
+    EventName,
+    "alert event",
+    ["opened", "improved", "updated", "closed"]
+);
+word!(
+    /// Who wrote a rule.
+    RuleFrom,
+    "rule origin",
+    ["api", "file"]
+);
+word!(
+    /// What a delivery is.
+    DeliveryOf,
+    "delivery kind",
+    ["alert", "digest", "test"]
+);
+word!(
+    /// How far a delivery is.
+    DeliveryState,
+    "delivery status",
+    ["held", "digested", "waiting", "delivered", "failed"]
+);
+word!(
     /// State of a component or of the whole.
     Condition,
     "condition",

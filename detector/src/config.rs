@@ -9,6 +9,7 @@ use shared::domain::profit::Seller;
 use shared::domain::rates::RatesOrigin;
 use shared::domain::{Marketplace, Staleness, UnixMillis};
 
+use crate::alerts::AlertsConfig;
 use crate::rates;
 use crate::rates_source::RatesSource;
 use crate::settings::Rules;
@@ -26,6 +27,8 @@ pub struct Config {
     pub seller: Arc<Seller>,
     /// `RATES_FILE`, else `ECB_RATES_URL`; none = the ECB with real data, the shipped set with simulated data.
     pub rates: Option<RatesSource>,
+    /// `ALERT_CHANNELS` and `ALERT_RULES`: who is told, and of what.
+    pub alerts: AlertsConfig,
 }
 
 impl Config {
@@ -38,6 +41,7 @@ impl Config {
             markets: environment.markets(),
             seller: environment.seller(),
             rates: read_rates_source(environment),
+            alerts: AlertsConfig::read(environment),
         }
     }
 

@@ -44,3 +44,21 @@ pub(crate) static EXCHANGE_RATE_AGE: LazyLock<Gauge> =
 
 pub(crate) static RATES_FETCHES: LazyLock<IntCounterVec> =
     LazyLock::new(|| register_int_counter_vec!("exchange_rate_fetches_total", "Looks for exchange rates", &["outcome"]).expect(REGISTERED_ONCE));
+
+pub(crate) static ALERTS_SUPPRESSED: LazyLock<IntCounterVec> =
+    LazyLock::new(|| register_int_counter_vec!("alerts_suppressed_total", "Events that a rule did not tell, by reason", &["reason"]).expect(REGISTERED_ONCE));
+
+pub(crate) static ALERTS_HELD: LazyLock<IntCounter> =
+    LazyLock::new(|| register_int_counter!("alerts_held_total", "Alerts kept for a digest").expect(REGISTERED_ONCE));
+
+pub(crate) static ALERT_DELIVERIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    register_int_counter_vec!(
+        "alert_deliveries_total",
+        "Attempts to deliver an alert: delivered, retried or failed, by kind of channel",
+        &["outcome", "channel"]
+    )
+    .expect(REGISTERED_ONCE)
+});
+
+pub(crate) static ALERT_DELIVERIES_WAITING: LazyLock<IntGauge> =
+    LazyLock::new(|| register_int_gauge!("alert_deliveries_waiting", "Alerts that are to be delivered, for the first time or again").expect(REGISTERED_ONCE));

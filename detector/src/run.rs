@@ -12,6 +12,7 @@ use shared::runtime::Tasks;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts::{self, Alerts};
 use crate::basis::{BasisBoard, Clock, REFRESH_EVERY};
 use crate::config::Config;
 use crate::jobs::{Jobs, Queues};
@@ -27,6 +28,8 @@ use crate::sweep::{SweepRequests, Sweeper};
 const GROUP: &str = "detector";
 /// The group that accepts jobs.
 const JOBS_GROUP: &str = "detector-jobs";
+/// The group that tells people.
+const ALERTS_GROUP: &str = "alerts";
 /// Products are 4 to 10 kB; a batch larger than this only makes its first event wait.
 const BATCH_RECORDS: usize = 500;
 /// Runs that wait for their worker.
@@ -57,6 +60,19 @@ pub async fn run(config: Config, ports: Ports, shutdown: CancellationToken) -> a
     let left_behind = Arc::new(Notify::new());
     left_behind.notify_one();
 
+    let Alerts {
+        judge,
+        deliverer,
+        fresh,
+        rules,
+    } = Alerts::new(
+        &config.alerts,
+        Arc::clone(&catalog),
+        patience.clone(),
+        health.clone(),
+        Arc::clone(&board),
+        Arc::clone(&clock),
+    )?;
     let detector = Detector {
         catalog: Arc::clone(&catalog),
         publisher: publisher.clone(),
@@ -99,6 +115,18 @@ pub async fn run(config: Config, ports: Ports, shutdown: CancellationToken) -> a
     tasks.spawn("detector", {
         let (event_log, health, stop) = (event_log.clone(), health.clone(), stop.clone());
         async move { Box::pin(consume(&event_log, GROUP, Topic::EnrichedProducts, limits, detector, &health, &stop)).await }
+    });
+    tasks.spawn("alerts", {
+        let (event_log, health, stop) = (event_log.clone(), health.clone(), stop.clone());
+        async move { Box::pin(consume(&event_log, ALERTS_GROUP, Topic::Alerts, limits, judge, &health, &stop)).await }
+    });
+    tasks.spawn("alerts-rules", unless(until_stopped(&stop), async move { alerts::keep_rules(&rules).await }));
+    tasks.spawn("alerts-deliveries", {
+        let stop = stop.clone();
+        async move {
+            alerts::deliver(deliverer, fresh, stop).await;
+            Ok(())
+        }
     });
     tasks.spawn("detector-jobs", {
         let (event_log, health, stop) = (event_log, health, stop.clone());

@@ -114,7 +114,8 @@ impl Environment {
         }
     }
 
-    fn note(&self, name: &str, value: impl fmt::Display) {
+    /// Notes what came out of a variable, for `--check`; never a secret.
+    pub fn note(&self, name: &str, value: impl fmt::Display) {
         self.effective.borrow_mut().insert(name.to_owned(), value.to_string());
     }
 
@@ -236,8 +237,13 @@ impl Environment {
 
     /// What a file holds, if one is named and there is anything in it.
     fn file<T>(&self, name: &str, parse: impl FnOnce(&str) -> anyhow::Result<T>) -> Option<T> {
+        self.file_of_many(name, |text| parse(text).map_err(|error| vec![format!("{error:#}")]))
+    }
+
+    /// As a file whose parser finds all mistakes at once: each is told with the variable and the path before it.
+    pub fn file_of_many<T>(&self, name: &str, parse: impl FnOnce(&str) -> Result<T, Vec<String>>) -> Option<T> {
         let path = self.text(name)?;
-        let read = std::fs::read_to_string(&path).map_err(|error| anyhow::anyhow!("cannot be read: {error}"));
+        let read = std::fs::read_to_string(&path).map_err(|error| vec![format!("cannot be read: {error}")]);
         let parsed = read.and_then(|text| {
             // Where containers are given no file they have an empty one.
             let is_empty = text.trim().is_empty();
@@ -245,8 +251,8 @@ impl Environment {
         });
         match parsed {
             Ok(value) => value,
-            Err(error) => {
-                self.mistake(format!("{name}: {path}: {error:#}"));
+            Err(mistakes) => {
+                mistakes.into_iter().for_each(|mistake| self.mistake(format!("{name}: {path}: {mistake}")));
                 None
             }
         }

@@ -1,8 +1,10 @@
 //! The resources, one file each: document, handler and its text in the API's document together.
 
+mod alert_rules;
 mod assessment;
 mod competition;
 mod costs;
+mod deliveries;
 mod health;
 mod metrics;
 mod opportunities;
@@ -31,6 +33,8 @@ pub(crate) type Routes = (
     profit::ProfitRoutes,
     stats::StatsRoutes,
     runs::RunRoutes,
+    alert_rules::AlertRuleRoutes,
+    deliveries::DeliveryRoutes,
     health::HealthRoutes,
     metrics::MetricsRoutes,
 );
@@ -44,6 +48,8 @@ pub(crate) fn routes(api: Arc<Api>) -> Routes {
         profit::ProfitRoutes::new(Arc::clone(&api)),
         stats::StatsRoutes::new(Arc::clone(&api)),
         runs::RunRoutes::new(Arc::clone(&api)),
+        alert_rules::AlertRuleRoutes::new(Arc::clone(&api)),
+        deliveries::DeliveryRoutes::new(Arc::clone(&api)),
         health::HealthRoutes::new(api),
         metrics::MetricsRoutes,
     )
@@ -56,6 +62,8 @@ enum Group {
     Products,
     /// Gaps between two marketplaces.
     Opportunities,
+    /// Who is told when gaps open, improve and close. Whoever reaches the API can change that: it has no access control yet.
+    Alerts,
     /// How the whole stands.
     Overview,
     /// For those who run it.

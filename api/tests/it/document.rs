@@ -62,6 +62,11 @@ async fn paths_and_parameters_are_the_agreed_ones() {
     let document = document().await;
     let paths: BTreeSet<&str> = document["paths"].as_object().expect("as in the document").keys().map(String::as_str).collect();
     let expected = [
+        "/alerts/deliveries",
+        "/alerts/deliveries/{id}/retry",
+        "/alerts/rules",
+        "/alerts/rules/{id}",
+        "/alerts/rules/{id}/test",
         "/health",
         "/health/live",
         "/health/ready",
@@ -83,6 +88,8 @@ async fn paths_and_parameters_are_the_agreed_ones() {
             "min_margin min_profit min_roi min_buffer min_confidence trap without_traps source_market target_market asin brand category active sort limit cursor",
         ),
         ("/runs", "job status limit cursor"),
+        ("/alerts/rules", "limit cursor"),
+        ("/alerts/deliveries", "rule status limit cursor"),
         ("/products/{asin}", "asin"),
     ] {
         let parameters = document["paths"][path]["get"]["parameters"].as_array().expect("as in the document");
@@ -105,6 +112,7 @@ async fn answers_fit_their_schemas() {
     api.put_products(vec![reference()]).await;
     api.put_opportunities(vec![opportunity("B0D1XD1ZV3:ES:IT", 4799, 5499), opportunity("B000000001:UK:DE", 4999, 6990)])
         .await;
+    crate::alerts::fill(&api).await;
     let document = document().await;
     for (path, template) in [
         ("/products", "/products"),
@@ -114,6 +122,9 @@ async fn answers_fit_their_schemas() {
         ("/opportunities/B0D1XD1ZV3:ES:IT", "/opportunities/{id}"),
         ("/stats", "/stats"),
         ("/runs", "/runs"),
+        ("/alerts/rules", "/alerts/rules"),
+        ("/alerts/rules/all", "/alerts/rules/{id}"),
+        ("/alerts/deliveries", "/alerts/deliveries"),
         ("/health/live", "/health/live"),
     ] {
         let schema = &document["paths"][template]["get"]["responses"]["200"]["content"]["application/json; charset=utf-8"]["schema"];

@@ -1,5 +1,6 @@
 //! The API over the embedded catalog, and once over a socket.
 
+mod alerts;
 mod caching;
 mod document;
 mod harness;

@@ -523,3 +523,44 @@ fn a_record_that_is_refused_once_the_partition_is_taken_back_is_no_dead_letter()
     assert_eq!(briefs(&bench.step(refused(&write))), [""; 0]);
     assert!(bench.machine.is_drained(0));
 }
+
+#[test]
+fn what_is_cached_and_what_has_to_be_read_is_counted() {
+    let mut bench = Bench::new(roomy(), 1);
+    let update = |article, at| Written::Price {
+        article,
+        market: Marketplace::DE,
+        at,
+        price: 1,
+    };
+    for (written, hits, misses) in [(update(0, 0), 0, 1), (update(0, 1), 1, 1), (update(1, 0), 1, 2), (update(0, 2), 2, 2)] {
+        let work = bench.feed(written);
+        bench.carry_out(work);
+        let tally = bench.machine.tally();
+        assert_eq!((tally.cache_hits, tally.cache_misses), (hits, misses), "{written:?}");
+    }
+}
+
+#[test]
+fn an_answer_with_fewer_products_than_were_asked_for_is_none() {
+    let settings = Settings {
+        batch_products: 2,
+        linger: Duration::from_secs(1),
+        ..roomy()
+    };
+    let mut bench = Bench::new(settings, 1);
+    bench.feed(price(0));
+    let read = only(bench.feed(price(1)));
+    let Output::Read { call, .. } = &read else { panic!("{}", brief(&read)) };
+    let short = Input::ReadResult {
+        call: *call,
+        result: Ok(vec![None]),
+    };
+    let said = briefs(&bench.step(short));
+    assert!(said.iter().all(|said| !said.starts_with("write")), "{said:?}");
+    assert!(said.iter().any(|said| said.ends_with("1 products for 2 ids")), "{said:?}");
+    let again = bench.wake(Duration::from_secs(2));
+    assert_eq!(briefs(&again), ["read 2"]);
+    let said = bench.carry_out(again);
+    assert!(said.contains(&"store 2".to_owned()), "{said:?}");
+}

@@ -4,6 +4,7 @@
 
 #![deny(clippy::float_arithmetic, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
 
+pub mod alert;
 pub mod asin;
 pub mod assessment;
 pub mod history;

@@ -276,11 +276,26 @@ pub enum StateKind {
     Rates,
     Settings,
     Status,
+    /// What people want to be told of.
+    AlertRules,
+    /// What each rule last told of each opportunity, and how much today.
+    Alerts,
+    /// What was sent, is to be sent, or waits for a digest.
+    Deliveries,
 }
 
 impl StateKind {
     /// All of them.
-    pub const ALL: [StateKind; 5] = [StateKind::Runs, StateKind::Watchlist, StateKind::Rates, StateKind::Settings, StateKind::Status];
+    pub const ALL: [StateKind; 8] = [
+        StateKind::Runs,
+        StateKind::Watchlist,
+        StateKind::Rates,
+        StateKind::Settings,
+        StateKind::Status,
+        StateKind::AlertRules,
+        StateKind::Alerts,
+        StateKind::Deliveries,
+    ];
 
     /// `state-runs`, `state-watchlist`, …
     #[must_use]
@@ -291,6 +306,9 @@ impl StateKind {
             StateKind::Rates => "state-rates",
             StateKind::Settings => "state-settings",
             StateKind::Status => "state-status",
+            StateKind::AlertRules => "state-alert-rules",
+            StateKind::Alerts => "state-alerts",
+            StateKind::Deliveries => "state-deliveries",
         }
     }
 }
@@ -300,9 +318,9 @@ impl StateKind {
 pub struct StateRecord {
     /// Unique in its collection; at most 512 bytes.
     pub id: String,
-    /// What it belongs to: a run's job.
+    /// What it belongs to: a run's job, a delivery's rule.
     pub group: Option<String>,
-    /// A run's status.
+    /// A run's status, or a delivery's.
     pub status: Option<String>,
     /// What lists order by: a run's start.
     pub at: UnixMillis,

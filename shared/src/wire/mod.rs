@@ -1,5 +1,6 @@
 //! Serde twins of what leaves a process. What is serialized is a promise: fields are added, never changed.
 
+pub mod alert;
 pub mod event;
 pub mod job;
 pub mod opportunity;

@@ -170,9 +170,13 @@ impl Partition {
         if self.closed {
             return None;
         }
-        let begins = (!self.ready.is_empty())
-            .then(|| Some(common.may_call_at()?.max(self.ready_since + common.settings.linger)))
-            .flatten();
+        // A full batch waits for no more.
+        let lingers_until = if self.has_full_batch(common) {
+            Duration::ZERO
+        } else {
+            self.ready_since + common.settings.linger
+        };
+        let begins = (!self.ready.is_empty()).then(|| Some(common.may_call_at()?.max(lingers_until))).flatten();
         let delayed = self.delayed.first().map(|&(at, _)| at);
         let publishing = self.calls.values().filter_map(|call| match call {
             Call::Publishing { again_at, .. } => *again_at,

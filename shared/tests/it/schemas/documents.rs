@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use shared::domain::alert::{Figures, Rule};
 use shared::domain::assessment::OpportunityScore;
 use shared::domain::history::{HistoryFacts, SellerShare, SeriesHistory};
 use shared::domain::listing::Listing;
@@ -16,6 +17,10 @@ use shared::domain::rates::{ExchangeRates, RatesOrigin};
 use shared::domain::{
     Asin, Assessment, Currency, KeepaMinutes, MarketState, Marketplace, Money, ObservedAt, Opportunity, OpportunityId, Percentage, Product, Register, Source,
     StoredProduct, Trap, TrapReason, UnixMillis,
+};
+use shared::wire::alert::{
+    Alert, AlertSettings, ChannelRecord, ClosingDigest, Delivery, DeliveryKind, DeliveryStatus, RuleOrigin, RuleRecord, RuleTally, Standing, StandingRecord,
+    Told,
 };
 use shared::wire::job::JobParameters;
 use shared::wire::raw_update::RawEnvelope;
@@ -87,6 +92,11 @@ pub(crate) fn documents() -> Vec<Document> {
         state("state-status.producer", producer_status(), through::<ProducerStatus>),
         state("state-status.enricher", enricher_status(), through::<EnricherStatus>),
         state("state-status.scheduler", scheduler_status(), through::<SchedulerStatus>),
+        state("state-settings.alerts", alert_settings(), through::<AlertSettings>),
+        state("state-alert-rules", alert_rules(), through::<RuleRecord>),
+        state("state-alerts.standing", standings(), through::<StandingRecord>),
+        state("state-alerts.tally", tallies(), through::<RuleTally>),
+        state("state-deliveries", deliveries(), through::<Delivery>),
     ]
 }
 
@@ -713,4 +723,141 @@ fn scheduler_status() -> Vec<Value> {
         ("sweep".to_owned(), job(None)),
     ]);
     vec![json(SchedulerStatus { jobs }), json(SchedulerStatus::default())]
+}
+
+fn alert_settings() -> Vec<Value> {
+    let channel = ChannelRecord {
+        name: "mail".parse().expect("a name"),
+        kind: "smtp".into(),
+    };
+    vec![json(AlertSettings { channels: vec![channel] }), json(AlertSettings::default())]
+}
+
+fn alert_rules() -> Vec<Value> {
+    let full = serde_json::json!({
+        "id": "spain-to-italy", "name": "Spain to Italy", "enabled": true, "events": ["opened", "improved", "closed"],
+        "min_margin": 12.5, "min_margin_eur": 3, "min_profit": 5, "min_roi": 10, "min_buffer": 8,
+        "source_markets": ["ES"], "target_markets": ["IT"], "brands": ["Brightwell"], "categories": ["Lighting"],
+        "channel": "mail", "hysteresis": 0.5, "cooldown": "6h", "daily_cap": 50, "digest": "1h",
+    });
+    let record = |rule: &Rule, origin, removed| RuleRecord {
+        rule: rule.to_json(),
+        origin,
+        created_at: NOON,
+        updated_at: NOON.plus_millis(60_000),
+        removed,
+    };
+    let full = Rule::parse(&full, None).expect("a rule");
+    let minimal = Rule::parse(&serde_json::json!({"id": "all", "channel": "mail"}), None).expect("a rule");
+    vec![json(record(&full, RuleOrigin::Api, false)), json(record(&minimal, RuleOrigin::File, true))]
+}
+
+fn told() -> Told {
+    Told {
+        event: EventKind::Opened,
+        at: NOON,
+        figures: Figures {
+            margin: 694,
+            margin_percentage: Percentage(1_196),
+            profit: Some(212),
+            roi: Some(Percentage(365)),
+            buffer: Some(Percentage(260)),
+        },
+    }
+}
+
+fn delivery() -> Delivery {
+    let document: OpportunityDocument = serde_json::from_value(opportunities().remove(0)).expect("an opportunity");
+    Delivery {
+        id: "spain-to-italy.B0EXAMPLE1.UK.IT.4".into(),
+        rule: "spain-to-italy".parse().expect("a name"),
+        rule_name: "Spain to Italy".into(),
+        channel: "mail".parse().expect("a name"),
+        kind: DeliveryKind::Alert,
+        status: DeliveryStatus::Failed,
+        created_at: NOON,
+        due_since: NOON,
+        next_attempt_at: NOON.plus_millis(3_600_000),
+        attempts: 20,
+        last_error: Some("it answers 503 Service Unavailable".into()),
+        finished_at: Some(NOON.plus_millis(43_200_000)),
+        digest: Some("spain-to-italy.digest.1768136400000".into()),
+        simulated: true,
+        alerts: vec![Alert {
+            alert_id: format!("{}#4", document.id),
+            event: EventKind::Closed,
+            at: NOON,
+            opportunity: document.id,
+            asin: document.asin,
+            source_market: document.source_market,
+            target_market: document.target_market,
+            title: document.title,
+            brand: document.brand,
+            category: document.category,
+            source_price: document.source_price,
+            target_price: document.target_price,
+            source_price_eur: document.source_price_eur,
+            target_price_eur: document.target_price_eur,
+            closed_reason: Some(ClosedReason::Gap),
+            figures: told().figures,
+            previous: Some(told()),
+        }],
+    }
+}
+
+fn deliveries() -> Vec<Value> {
+    let minimal = Delivery {
+        id: "all.test.1768132800000".into(),
+        kind: DeliveryKind::Test,
+        status: DeliveryStatus::Waiting,
+        attempts: 0,
+        last_error: None,
+        finished_at: None,
+        digest: None,
+        alerts: Vec::new(),
+        ..delivery()
+    };
+    vec![json(delivery()), json(minimal)]
+}
+
+fn standings() -> Vec<Value> {
+    let evaluation = Evaluation {
+        revision: NOON.0,
+        rates_date: day(),
+        settings_version: 3,
+        evaluated_at: NOON,
+    };
+    let full = StandingRecord {
+        standing: Standing {
+            decided_seq: 4,
+            opened_at: NOON,
+            evaluation,
+            armed: true,
+            told_in_opening: false,
+            told: Some(told()),
+        },
+        delivery: Some(Box::new(delivery())),
+    };
+    let minimal = StandingRecord {
+        standing: Standing {
+            told: None,
+            ..full.standing.clone()
+        },
+        delivery: None,
+    };
+    vec![json(full), json(minimal)]
+}
+
+fn tallies() -> Vec<Value> {
+    let full = RuleTally {
+        day: 20_464,
+        sent: BTreeSet::from([delivery().id]),
+        digest_at: Some(NOON),
+        closing: Some(ClosingDigest {
+            id: "spain-to-italy.digest.1768136400000".into(),
+            at: NOON,
+            held: vec![delivery().id],
+        }),
+    };
+    vec![json(full), json(RuleTally::default())]
 }

@@ -559,7 +559,7 @@ fn an_answer_with_fewer_products_than_were_asked_for_is_none() {
     let said = briefs(&bench.step(short));
     assert!(said.iter().all(|said| !said.starts_with("write")), "{said:?}");
     assert!(said.iter().any(|said| said.ends_with("1 products for 2 ids")), "{said:?}");
-    let again = bench.wake(Duration::from_secs(2));
+    let again = bench.wake(FIRST_WAIT);
     assert_eq!(briefs(&again), ["read 2"]);
     let said = bench.carry_out(again);
     assert!(said.contains(&"store 2".to_owned()), "{said:?}");

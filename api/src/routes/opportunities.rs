@@ -257,8 +257,8 @@ impl OpportunityRoutes {
         /// Confidence of at least this, 0 to 100; what was not assessed is not found.
         min_confidence: Query<MinMargin>,
         /// With this reason to distrust it. `ean_mismatch`: the two marketplaces tell different product codes.
-        /// `pack_size_mismatch`: they tell different numbers of items or packs. `variation_parent`: one tells an article that
-        /// cannot be bought itself. `price_outlier`: a price outside P1 to P99 of its last 90 days. `amazon_back`: Amazon offers it
+        /// `pack_size_mismatch`: they tell different numbers of items or packs. `variation_parent`: some marketplace tells a
+        /// parent of variations, which cannot be bought itself. `price_outlier`: a price outside P1 to P99 of its last 90 days. `amazon_back`: Amazon offers it
         /// where it is sold, after it was away for 10 % of 90 days or more. `box_held_by_one`: one seller holds that buy box for
         /// 90 % of the time or more. `often_out_of_stock`: a price was missing for more than 30 % of 90 days. `order_quantity`: it
         /// is sold from two units on, or up to five, to an order. `hazardous`, `heat_sensitive`: Amazon says so. `map_price`: a price

@@ -564,3 +564,29 @@ fn an_answer_with_fewer_products_than_were_asked_for_is_none() {
     let said = bench.carry_out(again);
     assert!(said.contains(&"store 2".to_owned()), "{said:?}");
 }
+
+#[test]
+fn an_answer_with_fewer_outcomes_than_writes_says_nothing_of_any() {
+    let settings = Settings {
+        batch_products: 2,
+        linger: Duration::from_secs(1),
+        ..roomy()
+    };
+    let mut bench = Bench::new(settings, 1);
+    bench.feed(price(0));
+    let read = only(bench.feed(price(1)));
+    let write = only(bench.done(&read));
+    let Output::Write { call, writes } = &write else {
+        panic!("{}", brief(&write))
+    };
+    assert_eq!(writes.len(), 2);
+    let short = Input::WriteResult {
+        call: *call,
+        result: Ok(vec![WriteOutcome::Written(version(1))]),
+    };
+    let said = briefs(&bench.step(short));
+    assert!(said.iter().all(|said| !said.starts_with("publish") && !said.starts_with("store")), "{said:?}");
+    let again = bench.wake(FIRST_WAIT);
+    let said = bench.carry_out(again);
+    assert!(said.contains(&"store 2".to_owned()), "{said:?}");
+}

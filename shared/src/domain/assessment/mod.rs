@@ -89,7 +89,7 @@ impl<'a> Leg<'a> {
 pub fn assess(product: &Product, id: &OpportunityId, net: Option<&Net>, now: UnixMillis, staleness: Staleness) -> Option<Assessment> {
     let source = Leg::of(product, id.source, now, staleness)?;
     let target = Leg::of(product, id.target, now, staleness)?;
-    let (found, unchecked) = traps::find(&source, &target, staleness);
+    let (found, unchecked) = traps::find(product, &source, &target, staleness);
     let confidence = traps::confidence(&found, &unchecked);
     let score = net.map(|net| OpportunityScore::of(&source, &target, confidence, net));
     Some(Assessment {

@@ -148,7 +148,7 @@ fn every_reason_is_found_where_it_is_and_nowhere_else() {
         ),
         (|source, _| attributes(source).number_of_items = Some(2), Some((PackSizeMismatch, both))),
         (|_, target| attributes(target).package_quantity = Some(6), Some((PackSizeMismatch, both))),
-        (|source, _| attributes(source).product_type = 5, Some((VariationParent, source))),
+        (|source, _| attributes(source).product_type = 5, Some((VariationParent, both))),
         (|source, _| source.buy_box.landed = Some(4_499), Some((PriceOutlier, source))),
         (|source, _| source.buy_box.landed = Some(4_500), None),
         (|_, target| target.buy_box.landed = Some(5_501), Some((PriceOutlier, target))),
@@ -203,6 +203,19 @@ fn every_reason_is_found_where_it_is_and_nowhere_else() {
         let kept = expected.map_or(100, |(reason, _)| 100 - i64::from(reason.weight()));
         assert_eq!(found.confidence, Percentage(kept * 100), "case {number}");
     }
+}
+
+#[test]
+fn a_variation_parent_in_a_third_marketplace_is_a_trap() {
+    let mut product = product(harmless(), harmless());
+    let mut parent = harmless();
+    parent.prices = PriceFacts::default();
+    parent.buy_box = BuyBoxFacts::default();
+    attributes(&mut parent).product_type = 5;
+    product.merge(&Product::from_record(product.asin, Marketplace::DE, Source::Keepa, parent.state()));
+    let found = assess(&product, &id(), None, NOW, Staleness::default()).expect("both legs show a price");
+    let reason = TrapReason::VariationParent;
+    assert_eq!(found.traps, [Trap { reason, market: None }]);
 }
 
 #[test]

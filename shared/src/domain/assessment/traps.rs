@@ -1,6 +1,6 @@
 //! Reasons to distrust an opportunity, and the confidence that is left.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,7 +11,7 @@ use super::Leg;
 use crate::domain::margin::Percentage;
 use crate::domain::marketplace::Marketplace;
 use crate::domain::money::round_half_up;
-use crate::domain::product::Staleness;
+use crate::domain::product::{Product, Staleness};
 
 /// Keepa's product type of a variation parent, which nobody can buy.
 const VARIATION_PARENT: i32 = 5;
@@ -36,7 +36,8 @@ pub enum TrapReason {
     EanMismatch,
     /// They tell different numbers of items or packs.
     PackSizeMismatch,
-    /// A marketplace tells a variation parent, which cannot be bought.
+    /// Some marketplace, of the two or another, tells a variation parent, which cannot be bought: the two may sell different
+    /// variations of it.
     VariationParent,
     /// A price lies outside what its series showed for 98 % of the last 90 days (P1 to P99): perhaps an error.
     PriceOutlier,
@@ -154,10 +155,10 @@ pub struct Trap {
 type Verdict = Option<bool>;
 
 /// The traps of a route, and the checks that lacked their data, both in the order of [`TrapReason::ALL`].
-pub(super) fn find(source: &Leg<'_>, target: &Leg<'_>, staleness: Staleness) -> (Vec<Trap>, Vec<TrapReason>) {
+pub(super) fn find(product: &Product, source: &Leg<'_>, target: &Leg<'_>, staleness: Staleness) -> (Vec<Trap>, Vec<TrapReason>) {
     let (mut traps, mut unchecked) = (Vec::new(), Vec::new());
     for reason in TrapReason::ALL {
-        let (verdicts, count) = check(reason, source, target, staleness);
+        let (verdicts, count) = check(reason, product, source, target, staleness);
         let verdicts = &verdicts[..count];
         let found = verdicts.iter().filter(|(_, verdict)| *verdict == Some(true));
         let before = traps.len();
@@ -172,7 +173,7 @@ pub(super) fn find(source: &Leg<'_>, target: &Leg<'_>, staleness: Staleness) -> 
 /// At most two verdicts, and how many there are.
 type Verdicts = ([(Option<Marketplace>, Verdict); 2], usize);
 
-fn check(reason: TrapReason, source: &Leg<'_>, target: &Leg<'_>, staleness: Staleness) -> Verdicts {
+fn check(reason: TrapReason, product: &Product, source: &Leg<'_>, target: &Leg<'_>, staleness: Staleness) -> Verdicts {
     let each = |check: fn(&Leg<'_>) -> Verdict| {
         let of = |leg: &Leg<'_>| (Some(leg.marketplace), check(leg));
         ([of(source), of(target)], 2)
@@ -182,7 +183,7 @@ fn check(reason: TrapReason, source: &Leg<'_>, target: &Leg<'_>, staleness: Stal
     match reason {
         TrapReason::EanMismatch => together(have_other_codes(source, target)),
         TrapReason::PackSizeMismatch => together(have_other_sizes(source, target)),
-        TrapReason::VariationParent => each(is_variation_parent),
+        TrapReason::VariationParent => together(is_variation_parent(product, source, target)),
         TrapReason::PriceOutlier => each(is_outlier),
         TrapReason::AmazonBack => one(target, is_amazon_back(target)),
         TrapReason::BoxHeldByOne => one(target, is_held_by_one(target)),
@@ -232,8 +233,14 @@ fn have_other_sizes(source: &Leg<'_>, target: &Leg<'_>) -> Verdict {
     pairs.into_iter().flatten().map(|(one, other)| one != other).reduce(|one, other| one || other)
 }
 
-fn is_variation_parent(leg: &Leg<'_>) -> Verdict {
-    leg.attributes().map(|attributes| attributes.product_type == VARIATION_PARENT)
+/// A parent shows no price where it is told, so it is no leg: every marketplace is looked at.
+fn is_variation_parent(product: &Product, source: &Leg<'_>, target: &Leg<'_>) -> Verdict {
+    let states = product.markets.values().flat_map(BTreeMap::values);
+    let mut types = states.filter_map(|state| Some(state.attributes.as_ref()?.facts.product_type));
+    if types.any(|product_type| product_type == VARIATION_PARENT) {
+        return Some(true);
+    }
+    (source.attributes().is_some() && target.attributes().is_some()).then_some(false)
 }
 
 fn is_outlier(leg: &Leg<'_>) -> Verdict {

@@ -228,7 +228,7 @@ impl PartitionWorker {
             match outcome {
                 WriteOutcome::Written(version) => {
                     if let Some(event) = news.event(&opportunity) {
-                        metrics::OPPORTUNITIES.with_label_values(&[name(&event)]).inc();
+                        metrics::OPPORTUNITIES.with_label_values(&[event.event.name()]).inc();
                         events.push(event);
                     }
                     self.book.put(Held {
@@ -290,15 +290,6 @@ impl PartitionWorker {
 struct PendingWrite {
     write: Write<shared::domain::Opportunity>,
     news: News,
-}
-
-fn name(event: &OpportunityEvent) -> &'static str {
-    match event.event {
-        EventKind::Opened => "opened",
-        EventKind::Improved => "improved",
-        EventKind::Updated => "updated",
-        EventKind::Closed => "closed",
-    }
 }
 
 /// What a batch asks of one product.

@@ -6,7 +6,6 @@ use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::Serialize;
 use shared::domain::alert::{Figures, RuleId};
-use shared::domain::opportunity::EventKind;
 use shared::domain::{Currency, Money};
 use shared::ports::catalog::{Condition, StateKind, StateQuery, Write};
 use shared::wire::alert::{Alert, Delivery, DeliveryStatus, Told};
@@ -233,15 +232,6 @@ impl DeliveryRoutes {
     }
 }
 
-fn event_name(event: EventKind) -> EventName {
-    EventName(match event {
-        EventKind::Opened => "opened",
-        EventKind::Improved => "improved",
-        EventKind::Updated => "updated",
-        EventKind::Closed => "closed",
-    })
-}
-
 impl DeliveryDocument {
     pub(super) fn of(delivery: Delivery) -> Self {
         let waits = delivery.status == DeliveryStatus::Waiting;
@@ -269,7 +259,7 @@ impl AlertDocument {
     fn of(alert: Alert) -> Self {
         let delta = alert.delta().as_ref().map(FiguresDocument::of);
         AlertDocument {
-            event: event_name(alert.event),
+            event: EventName(alert.event.name()),
             at: alert.at.into(),
             opportunity_id: alert.opportunity.to_string(),
             source_market: alert.source_market.into(),
@@ -286,7 +276,7 @@ impl AlertDocument {
 impl PreviousDocument {
     fn of(told: &Told) -> Self {
         PreviousDocument {
-            event: event_name(told.event),
+            event: EventName(told.event.name()),
             at: told.at.into(),
             figures: FiguresDocument::of(&told.figures),
         }

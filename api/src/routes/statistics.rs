@@ -97,6 +97,7 @@ struct HistoryDocument {
     /// `100 * (1 - min(1, CV / 0.30))`: 100 is a price that never moved. Read it with `changes_per_30_days`.
     stability_percentage: Amount,
     /// `100 * (P75 - P25) / P50`: a spread that price errors do not move; 0 is a price that stands.
+    #[oai(nullable)]
     robust_spread_percentage: Option<Amount>,
     /// Least-squares slope, percent of the average per 30 days; null where there is no time to measure it.
     #[oai(nullable)]

@@ -31,7 +31,7 @@ fn alert_payload(alert: &Alert) -> Value {
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
     put("alert_id", json!(alert.alert_id));
-    put("event", json!(event_name(alert.event)));
+    put("event", json!(alert.event.name()));
     put("at", json!(alert.at.to_rfc3339()));
     put("opportunity_id", json!(alert.opportunity.to_string()));
     put("asin", json!(alert.asin));
@@ -57,7 +57,7 @@ fn alert_payload(alert: &Alert) -> Value {
 
 fn previous_payload(told: &Told) -> Value {
     let mut fields = figures_payload(&told.figures);
-    fields.insert("event".into(), json!(event_name(told.event)));
+    fields.insert("event".into(), json!(told.event.name()));
     fields.insert("at".into(), json!(told.at.to_rfc3339()));
     Value::Object(fields)
 }
@@ -77,15 +77,6 @@ fn figures_payload(figures: &Figures) -> Map<String, Value> {
 /// A JSON number with the decimals it has.
 fn amount(decimal: Decimal) -> Value {
     decimal.to_string().parse::<Number>().map_or(Value::Null, Value::Number)
-}
-
-fn event_name(event: EventKind) -> &'static str {
-    match event {
-        EventKind::Opened => "opened",
-        EventKind::Improved => "improved",
-        EventKind::Updated => "updated",
-        EventKind::Closed => "closed",
-    }
 }
 
 /// One line: what a mail's subject and a notification's title say.
@@ -176,7 +167,7 @@ fn paragraph(alert: &Alert) -> String {
         let _ = writeln!(
             text,
             "before ({}): margin {}, {}; change {}, {}{profit}",
-            event_name(previous.event),
+            previous.event.name(),
             euros(previous.figures.margin),
             percent(previous.figures.margin_percentage.0),
             signed(delta.margin, "EUR"),

@@ -133,6 +133,19 @@ pub enum EventKind {
     Closed,
 }
 
+impl EventKind {
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            EventKind::Opened => "opened",
+            EventKind::Improved => "improved",
+            EventKind::Updated => "updated",
+            EventKind::Closed => "closed",
+        }
+    }
+}
+
 /// What an evaluation was based on. Evaluations are ordered by it, field by field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Evaluation {

@@ -196,6 +196,38 @@ fn fields_that_were_left_out_are_added_up() {
 }
 
 #[test]
+fn what_it_tells_of_itself_follows_what_happens() {
+    let mut bench = Bench::new(roomy(), 1);
+    let price = |article, at| Written::Price {
+        article,
+        market: Marketplace::DE,
+        at,
+        price: 1,
+    };
+    let told = |bench: &Bench| {
+        (
+            bench.machine.oldest_ms(0),
+            bench.machine.call_limit(),
+            bench.machine.failing_for(moment(bench.now)),
+        )
+    };
+    let second = Duration::from_secs;
+    assert_eq!(told(&bench), (None, 2, second(0)));
+
+    let first = only(bench.feed(price(1, 100)));
+    let later = only(bench.feed(price(2, 200)));
+    assert_eq!(told(&bench), (Some(START + 100), 2, second(0)));
+    bench.carry_out(vec![first]);
+    assert_eq!(bench.machine.oldest_ms(0), Some(START + 200), "the first is settled");
+
+    let Output::Read { call, .. } = later else { panic!("{}", brief(&later)) };
+    let result = Err("down".to_owned());
+    bench.step(Input::ReadResult { call, result });
+    bench.now += second(7);
+    assert_eq!(told(&bench), (Some(START + 200), 1, second(7)));
+}
+
+#[test]
 fn a_partition_is_paused_above_its_marks_and_goes_on_at_half_or_a_quarter_of_them() {
     let mut bench = Bench::new(roomy(), 1);
     bench.feed(price(0));

@@ -227,6 +227,51 @@ fn what_it_tells_of_itself_follows_what_happens() {
     assert_eq!(told(&bench), (Some(START + 200), 1, second(7)));
 }
 
+/// Whether a product is remembered that was written before another, by a member with so much room and so many partitions.
+fn is_remembered(cache_bytes: usize, partitions: i32) -> bool {
+    let settings = Settings { cache_bytes, ..roomy() };
+    let mut bench = Bench::new(settings, partitions);
+    for article in [1, 2] {
+        let read = bench.feed(price(article));
+        bench.carry_out(read);
+    }
+    let again = only(bench.feed(Written::Price {
+        article: 1,
+        market: Marketplace::DE,
+        at: 60_000,
+        price: 2,
+    }));
+    matches!(again, Output::Write { .. })
+}
+
+#[test]
+fn what_a_member_may_remember_is_shared_among_its_partitions() {
+    let sizes: Vec<usize> = (0..100_000).collect();
+    let enough = sizes.partition_point(|&bytes| !is_remembered(bytes, 1));
+    assert!((1..100_000).contains(&enough), "{enough}");
+    for partitions in [2, 5] {
+        let all = enough * usize::try_from(partitions).expect("few");
+        assert!(is_remembered(all, partitions), "{partitions}");
+        assert!(!is_remembered(all - 1, partitions), "{partitions}");
+    }
+}
+
+#[test]
+fn a_batch_that_lingers_is_due_also_while_another_is_under_way() {
+    let linger = Duration::from_millis(5);
+    let settings = Settings {
+        batch_products: 3,
+        linger,
+        ..roomy()
+    };
+    let mut bench = Bench::new(settings, 1);
+    bench.feed(price(1));
+    let due = bench.now + linger;
+    assert_eq!(briefs(&bench.tick(due)), ["read 1"]);
+    bench.feed(price(2));
+    assert_eq!(bench.machine.wake_at(), Some(due + linger));
+}
+
 #[test]
 fn a_partition_is_paused_above_its_marks_and_goes_on_at_half_or_a_quarter_of_them() {
     let mut bench = Bench::new(roomy(), 1);

@@ -257,6 +257,24 @@ fn what_a_member_may_remember_is_shared_among_its_partitions() {
 }
 
 #[test]
+fn of_calls_that_fail_together_one_counts_and_the_next_waits_longer() {
+    for seed in 0..20 {
+        let mut bench = Bench::new(Settings { seed, ..roomy() }, 1);
+        let fails = |bench: &mut Bench, read: &Output| {
+            let Output::Read { call, .. } = *read else { panic!("{}", brief(read)) };
+            let result = Err("down".to_owned());
+            bench.step(Input::ReadResult { call, result })
+        };
+        let together = [0, 1].map(|article| only(bench.feed(price(article))));
+        bench.now += Duration::from_millis(1);
+        together.iter().for_each(|read| drop(fails(&mut bench, read)));
+        let next = only(bench.wake(FIRST_WAIT));
+        fails(&mut bench, &next);
+        bench.wake(2 * FIRST_WAIT);
+    }
+}
+
+#[test]
 fn a_batch_that_lingers_is_due_also_while_another_is_under_way() {
     let linger = Duration::from_millis(5);
     let settings = Settings {

@@ -39,12 +39,12 @@ pub fn app(api: Arc<Api>) -> impl Endpoint<Output = Response> + 'static {
     let document = service.spec();
     let around = Around {
         operations: Operations::of_document(&serde_json::from_str(&document).unwrap_or_default()),
-        api,
+        api: Arc::clone(&api),
     };
     Outside {
         around,
         operations: service.into_endpoint(),
-        files: dashboard::add_to(docs::add_to(Route::new(), document)),
+        files: dashboard::add_to(docs::add_to(Route::new(), document), &api),
     }
 }
 
@@ -89,10 +89,14 @@ impl Endpoint for Outside {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let encoding = choose(request.headers());
         let readable_by = origins::allowed(&self.around.api.config.cors_origins, request.headers());
+        let (query, asked) = (request.uri().query().map(str::to_owned), request.headers().clone());
 
         let mut response = match self.answer(request, readable_by.is_some()).await {
             Ok(response) => response,
-            Err(problem) => problem.to_response(&request_id),
+            Err(problem) => {
+                let page = dashboard::instead_of(&problem, query.as_deref(), &asked);
+                page.unwrap_or_else(|| problem.to_response(&request_id))
+            }
         };
 
         let headers = response.headers_mut();

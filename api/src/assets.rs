@@ -15,6 +15,26 @@ pub(crate) struct Asset {
     pub(crate) body: Bytes,
     /// For pages: what they may load and do.
     pub(crate) content_security_policy: Option<&'static str>,
+    /// How long a browser may keep it.
+    pub(crate) lifetime: Lifetime,
+}
+
+/// How long a browser may keep a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// It asks each time: a new version of the binary shows at once, and unchanged files cost a 304.
+    UntilChanged,
+    /// The name holds a fingerprint of the content.
+    ForEver,
+}
+
+impl Lifetime {
+    fn cache_control(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Lifetime::UntilChanged => "no-cache",
+            Lifetime::ForEver => "public, max-age=31536000, immutable",
+        })
+    }
 }
 
 impl Asset {
@@ -28,8 +48,7 @@ impl Asset {
         if let Ok(etag) = HeaderValue::from_str(etag) {
             headers.insert(header::ETAG, etag);
         }
-        // A new version of the binary shows at once; unchanged files cost a 304.
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(header::CACHE_CONTROL, self.lifetime.cache_control());
         if let Some(policy) = self.content_security_policy {
             headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
             headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));

@@ -85,7 +85,6 @@ words! {
     opens_shop: "Opens {shop} in a new tab", "Öffnet {shop} in einem neuen Tab";
 
     // The list.
-    metrics: "Figures", "Kennzahlen";
     metric_active: "Active opportunities", "Offene Chancen";
     metric_best: "Best margin", "Beste Marge";
     metric_mean: "Mean margin", "Mittlere Marge";
@@ -105,6 +104,7 @@ words! {
     traps_shown: "shown", "zeigen";
     traps_hidden: "hidden", "ausblenden";
     filter_limit: "Rows", "Zeilen";
+    filter_more: "More filters", "Weitere Filter";
     filter_reset: "Clear filters", "Filter löschen";
     any_market: "any marketplace", "jeder Marktplatz";
     any_category: "any category", "jede Kategorie";
@@ -130,6 +130,7 @@ words! {
     change_closed: "closed", "geschlossen";
     one_new: "1 new gap: show", "1 neue Chance: zeigen";
     some_new: "{count} new gaps: show", "{count} neue Chancen: zeigen";
+    reordered: "The order changed: show", "Die Reihenfolge hat sich geändert: zeigen";
     count: "{shown} of {total} gaps", "{shown} von {total} Chancen";
     empty: "No gap is open right now. New ones show up here by themselves.",
         "Zurzeit ist keine Chance offen. Neue erscheinen hier von selbst.";
@@ -434,4 +435,160 @@ words! {
         "Wie viele Artikel in jedem Marktplatz einen Preis haben und wann zuletzt einer abgerufen wurde";
     market_products: "Products", "Artikel";
     market_updated: "Last fetched", "Letzter Abruf vor";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use shared::domain::TrapReason;
+    use shared::domain::profit::Regime;
+
+    use super::super::files::SCRIPTS;
+    use super::*;
+
+    /// The same in both languages, and rightly so.
+    const SAME: [&str; 3] = ["column_asin", "column_route", "component_keepa"];
+    const TEMPLATES: &[&str] = &[
+        include_str!("templates/frame.html"),
+        include_str!("templates/opportunities.html"),
+        include_str!("templates/opportunity.html"),
+        include_str!("templates/product.html"),
+        include_str!("templates/routes.html"),
+        include_str!("templates/system.html"),
+        include_str!("templates/missing.html"),
+        include_str!("opportunities.rs"),
+        include_str!("frame.rs"),
+        include_str!("files.rs"),
+    ];
+    /// Texts that scripts name by these and a code of the API.
+    const PREFIXES: [&str; 14] = [
+        "change",
+        "closed",
+        "component",
+        "condition",
+        "evidence",
+        "kind",
+        "line",
+        "note",
+        "origin",
+        "regime",
+        "run",
+        "score",
+        "system",
+        "trap",
+    ];
+
+    fn named_by(texts: impl Iterator<Item = &'static str>) -> BTreeSet<String> {
+        let after = |text: &'static str, mark: &'static str| {
+            let name = |rest: &str| {
+                rest.chars()
+                    .take_while(|character| character.is_ascii_lowercase() || *character == '_' || character.is_ascii_digit())
+                    .collect()
+            };
+            text.split(mark).skip(1).map(name).collect::<Vec<String>>()
+        };
+        texts
+            .flat_map(|text| ["words.", " w."].into_iter().flat_map(move |mark| after(text, mark)))
+            .collect()
+    }
+
+    fn values(text: &str) -> BTreeSet<&str> {
+        text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0)).collect()
+    }
+
+    #[test]
+    fn no_text_is_empty_or_the_same_in_both_languages_by_accident() {
+        for ((name, english), (_, german)) in EN.all().zip(DE.all()) {
+            assert!(!english.trim().is_empty() && !german.trim().is_empty(), "{name}");
+            assert_eq!(english == german, SAME.contains(&name), "{name}: {english}");
+            assert_eq!(values(english), values(german), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_text_that_is_named_is_there_and_every_text_is_named() {
+        let known: BTreeMap<&str, &str> = EN.all().collect();
+        let scripts = SCRIPTS.iter().filter(|(name, _)| *name != "words.js").map(|(_, text)| *text);
+        let named = named_by(scripts.chain(TEMPLATES.iter().copied()));
+        for name in named.iter().filter(|name| !["js", "all", "of", ""].contains(&name.as_str())) {
+            assert!(known.contains_key(name.as_str()), "{name} is named and not there");
+        }
+        let is_built = |name: &str| {
+            PREFIXES
+                .iter()
+                .any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('_')))
+        };
+        let unnamed: Vec<&&str> = known.keys().filter(|name| !named.contains(**name) && !is_built(name)).collect();
+        assert!(unnamed.is_empty(), "nobody names {unnamed:?}");
+    }
+
+    #[test]
+    fn every_code_of_the_api_has_its_words() {
+        let known: BTreeMap<&str, &str> = EN.all().collect();
+        let traps = TrapReason::ALL.map(TrapReason::name).into_iter();
+        let names = traps.flat_map(|reason| [format!("trap_{reason}"), format!("trap_means_{reason}")]);
+        let regimes = Regime::ALL.map(|regime| format!("regime_{}", regime.code().to_lowercase()));
+        let codes = [
+            ("closed", &["gap", "price_gone", "stale", "rate", "config"][..]),
+            ("condition", &["up", "degraded", "down"]),
+            (
+                "component",
+                &["event_log", "catalog", "keepa", "enricher", "detector", "alerts", "exchange_rates", "scheduler"],
+            ),
+            ("run", &["queued", "running", "succeeded", "failed"]),
+            ("kind", &["buy_box", "new", "amazon"]),
+            (
+                "origin",
+                &[
+                    "given",
+                    "observed",
+                    "profile",
+                    "keepa",
+                    "vat_table",
+                    "fee_table",
+                    "ecb",
+                    "shipped_rates",
+                    "default",
+                    "computed",
+                    "shipped",
+                ],
+            ),
+            (
+                "line",
+                &[
+                    "source_price",
+                    "input_vat",
+                    "purchase_cost",
+                    "purchase_cost_eur",
+                    "target_price",
+                    "output_vat",
+                    "sale_net",
+                    "referral_fee",
+                    "closing_fee",
+                    "fba_fee",
+                    "dsf",
+                    "fee_vat",
+                    "proceeds",
+                    "proceeds_eur",
+                    "fx_spread",
+                    "freight",
+                    "prep",
+                    "storage",
+                    "returns",
+                    "duty",
+                    "broker",
+                    "other",
+                    "profit",
+                    "warning",
+                ],
+            ),
+        ];
+        let codes = codes
+            .into_iter()
+            .flat_map(|(prefix, codes)| codes.iter().map(move |code| format!("{prefix}_{code}")));
+        for name in names.chain(regimes).chain(codes) {
+            assert!(known.contains_key(&*name), "{name}");
+        }
+    }
 }

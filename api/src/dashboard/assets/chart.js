@@ -27,6 +27,21 @@ function style(name) {
   return colour;
 }
 
+/** Names of months and days, and how numbers are written, in the page's language. */
+function inOurLanguage(library) {
+  const name = document.documentElement.lang;
+  if (name === "en") return library;
+  const month = (style) => Array.from({ length: 12 }, (_, index) => new Date(2026, index, 1).toLocaleDateString(name, { month: style }));
+  // The first of February 2026 is a Sunday.
+  const weekday = (style) => Array.from({ length: 7 }, (_, index) => new Date(2026, 1, 1 + index).toLocaleDateString(name, { weekday: style }));
+  const format = { months: month("long"), shortMonths: month("short"), days: weekday("long"), shortDays: weekday("short"), date: "%d.%m.%Y", decimal: ",", thousands: "." };
+  library.register({ moduleType: "locale", name, dictionary: {}, format });
+  return library;
+}
+
+/** When the first price is from. */
+const earliest = (history) => Object.values(history?.markets ?? {}).map((series) => series.points[0]?.at).filter(Boolean).sort()[0];
+
 /** A marketplace's prices as steps: each holds until the next, and a gap is time without an offer. */
 function trace([market, series], index) {
   const points = series.points.filter((point) => point.amount === null || point.amount_eur !== null);
@@ -58,8 +73,7 @@ function layout(range) {
     showlegend: true,
     legend: { orientation: "h", y: -0.14, font: { color: ink } },
     xaxis: { ...axis, type: "date", ...(range ? { range } : { autorange: true }) },
-    yaxis: { ...axis, tickprefix: "€ ", rangemode: "normal", fixedrange: false },
-    uirevision: "kept",
+    yaxis: { ...axis, ...(document.documentElement.lang === "en" ? { tickprefix: "€" } : { ticksuffix: " €" }) },
     dragmode: "zoom",
   };
 }
@@ -72,6 +86,8 @@ export function chart() {
   let drawn = null;
   let history = null;
   let range = null;
+  /** Grows with each range that is chosen; between two, the reader's own zoom is kept. */
+  let choice = 0;
 
   async function draw() {
     if (history === null) return;
@@ -82,13 +98,13 @@ export function chart() {
       return;
     }
     try {
-      library ??= await plotly();
+      library ??= inOurLanguage(await plotly());
     } catch {
       setText(byId("chart-state"), words.no_chart);
       return;
     }
-    const config = { responsive: true, displaylogo: false, locale: "en", modeBarButtonsToRemove: ["toImage", "lasso2d", "select2d"], scrollZoom: false };
-    await library.react(place, markets.map(trace), layout(range), config);
+    const config = { responsive: true, displaylogo: false, locale: document.documentElement.lang, modeBarButtonsToRemove: ["toImage", "lasso2d", "select2d"], scrollZoom: false };
+    await library.react(place, markets.map(trace), { ...layout(range), uirevision: choice }, config);
     setText(byId("chart-state"), "");
     setText(byId("chart-summary"), fill(words.chart_means, { markets: markets.map(([market]) => market).join(", ") }));
   }
@@ -97,6 +113,7 @@ export function chart() {
 
   function choose(from, to) {
     range = from && to ? [from, to] : null;
+    choice += 1;
     draw();
   }
 
@@ -115,7 +132,7 @@ export function chart() {
     const { from, to } = controls.elements;
     if (!from.value && !to.value) return choose(null, null);
     for (const other of controls.querySelectorAll("button")) other.setAttribute("aria-pressed", false);
-    choose(from.value || history?.from, to.value ? `${to.value}T23:59:59` : history?.to);
+    choose(from.value || earliest(history), `${to.value || iso(Date.now())}T23:59:59`);
   });
   document.addEventListener("themechange", draw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

@@ -1,6 +1,6 @@
 // Makes elements. Texts go in as text, addresses only where they lead to Amazon or stay here.
 
-import { age, fill, shop } from "./format.js";
+import { age, fill, instant, shop } from "./format.js";
 import { words } from "./words.js";
 
 const IMAGES = "https://m.media-amazon.com/";
@@ -45,8 +45,8 @@ export function picture(url) {
 }
 
 /** How old something is; `refreshAges` keeps it true. */
-export function ageOf(instant, attributes = {}) {
-  return node("time", { ...attributes, datetime: instant, "data-age": true, title: new Date(instant).toLocaleString() }, age(instant));
+export function ageOf(at, attributes = {}) {
+  return node("time", { ...attributes, datetime: at, "data-age": true, title: instant(at) }, age(at));
 }
 
 /** Brings all ages up to date. */

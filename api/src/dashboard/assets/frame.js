@@ -54,14 +54,11 @@ export function run(fetchPage) {
   return poll(async (isCurrent) => {
     const asked = (path) => ask(path).catch((failure) => failure);
     // Liveness has the same document as health and is never a failure: nothing red in the browser's log.
-    const [health, stats] = await Promise.all([asked("/health/live"), asked("/stats")]);
-    let answer;
-    try {
-      answer = await fetchPage(isCurrent);
-    } catch (failure) {
-      if (!(failure instanceof Failure)) throw failure;
-      answer = failure;
-    }
+    const page = fetchPage(isCurrent).catch((failure) => {
+      if (failure instanceof Failure) return failure;
+      throw failure;
+    });
+    const [health, stats, answer] = await Promise.all([asked("/health/live"), asked("/stats"), page]);
     if (!isCurrent()) return true;
     showHealth(health instanceof Failure ? null : health.body);
     if (!(stats instanceof Failure)) byId("simulated").hidden = !stats.body.simulated;

@@ -47,6 +47,8 @@ function read() {
 /** The address of a view; what is the default stays out. */
 function search() {
   const query = new URLSearchParams([...view].filter(([, value]) => value !== ""));
+  const language = new URLSearchParams(location.search).get("lang");
+  if (language) query.set("lang", language);
   return query.size > 0 ? `?${query}` : "";
 }
 
@@ -66,11 +68,9 @@ function go(change, { replace = false, keepsPage = false } = {}) {
   for (const [name, value] of [...view]) if (value === "") view.delete(name);
   history[replace ? "replaceState" : "pushState"]({ trail }, "", `${location.pathname}${search()}`);
   showView();
-  main().setAttribute("aria-busy", "true");
+  byId("content").setAttribute("aria-busy", "true");
   refresh();
 }
-
-const main = () => byId("content");
 
 /** Shows the view in the controls. */
 function showView() {
@@ -175,6 +175,13 @@ for (const button of table.querySelectorAll("button[data-sort]")) {
   }
 }
 
+const more = byId("more");
+more.addEventListener("click", () => {
+  const isOpen = more.getAttribute("aria-expanded") !== "true";
+  more.setAttribute("aria-expanded", isOpen);
+  form.classList.toggle("open", isOpen);
+});
+
 // Rows.
 
 const price = (market, amount, currency, euros) => {
@@ -185,14 +192,15 @@ const price = (market, amount, currency, euros) => {
 const trapBadges = (item) => {
   if (item.traps === null) return [node("span", { class: "fine" }, words.not_assessed)];
   const confidence = node("span", { class: "confidence", title: words.confidence_means }, wholePercent(item.confidence));
-  const reasons = [...new Set(item.traps.map((trap) => trap.reason))];
+  // The heaviest first.
+  const reasons = [...new Set([...item.traps].sort((one, other) => other.weight - one.weight).map((trap) => trap.reason))];
   const badges = reasons.slice(0, 2).map((reason) => node("span", { class: "badge trap", title: word("trap_means", reason) }, word("trap", reason)));
   const rest = reasons.slice(2);
   if (rest.length > 0) {
     const names = rest.map((reason) => word("trap", reason)).join(", ");
     badges.push(node("span", { class: "badge trap", title: names }, `+${rest.length}`, node("span", { class: "hidden" }, ` ${names}`)));
   }
-  return [confidence, " ", node("span", { class: "badges" }, ...badges)];
+  return [confidence, node("span", { class: "badges" }, ...badges)];
 };
 
 const isOld = (item, market) => (item.traps ?? []).some((trap) => trap.reason === "stale_leg" && trap.market === market);
@@ -251,7 +259,6 @@ const painters = {
     signature: (item) => [item.buy_url, item.sell_url],
     paint: (item) => [
       shopLink(item.buy_url, item.source_market, `${item.source_market} ↗`),
-      " ",
       shopLink(item.sell_url, item.target_market, `${item.target_market} ↗`),
     ],
   },
@@ -324,8 +331,10 @@ function updateRows(list) {
     else news += 1;
   }
   waiting = list;
-  fresh.hidden = news === 0;
-  setText(fresh, fill(news === 1 ? words.one_new : words.some_new, { count: whole(news) }));
+  const here = [...body.children].filter((row) => row.dataset.change !== "closed").map((row) => row.dataset.id);
+  const isInOrder = here.length === list.items.length && list.items.every((item, index) => item.id === here[index]);
+  fresh.hidden = isInOrder;
+  setText(fresh, news === 0 ? words.reordered : fill(news === 1 ? words.one_new : words.some_new, { count: whole(news) }));
 }
 
 /** Marks rows that are no longer there because they closed; others are on another page now. */
@@ -429,7 +438,7 @@ const refresh = run(async (isCurrent) => {
         showRows(list, true);
       }
       answered = path;
-      main().removeAttribute("aria-busy");
+      byId("content").removeAttribute("aria-busy");
       showPages(list);
       return [list.items.length === 0 && body.children.length === 0 ? "empty" : "ready", sentence(list)];
     },

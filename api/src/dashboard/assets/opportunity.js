@@ -87,7 +87,7 @@ function lineRow(line) {
     node("th", { scope: "row" }, line.effect === "sum" ? "= " : "", word("line", line.name), note ? node("br") : null, note),
     node("td", { class: "number", "data-label": words.amount }, amountOf(line)),
     node("td", { class: "number", "data-label": words.rate }, rateOf(line)),
-    node("td", { "data-label": words.line_origin }, line.effect === "sum" && line.source === "computed" ? "" : word("origin", line.source), " ", assumed),
+    node("td", { class: "source", "data-label": words.line_origin }, line.effect === "sum" && line.source === "computed" ? "" : word("origin", line.source), " ", assumed),
     node("td", { "data-label": words.as_of }, line.date === null ? "" : day(line.date)),
   );
 }

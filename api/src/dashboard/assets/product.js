@@ -113,7 +113,7 @@ run(async () => {
       });
       once("routes", [open.body, closed.body], () => showRoutes(open.body, closed.body));
       if (!(history instanceof Failure)) drawing.show(history.body);
-      else setText(byId("chart-state"), words.no_history);
+      else drawing.show({ markets: {} });
       const prices = Object.keys(product.body.current_prices).length;
       return ["ready", fill(words.product_ready, { prices: whole(prices), routes: whole(open.body.items.length) })];
     },

@@ -61,7 +61,7 @@ impl Files {
         let words: String = Language::ALL.map(words_script).concat();
         Files {
             stylesheet: format!("/assets/style-{}.css", fingerprint([STYLE])),
-            icon: format!("/assets/icon-{}.svg", fingerprint([ICON])),
+            icon: icon_path(),
             plotly: format!("/assets/plotly-{}.js", fingerprint([plotly_script().as_str()])),
             scripts: format!("/assets/scripts-{}", fingerprint(ours.chain([words.as_str()]))),
         }
@@ -88,6 +88,10 @@ impl Files {
     }
 }
 
+fn icon_path() -> String {
+    format!("/assets/icon-{}.svg", fingerprint([ICON]))
+}
+
 fn file(content_type: &'static str, body: Bytes) -> Asset {
     Asset {
         content_type,
@@ -103,6 +107,10 @@ fn words_script(language: Language) -> String {
     format!("export const words = {};\n", serde_json::Value::Object(words))
 }
 
+/// The image by which the map libraries inside Plotly try whether the browser knows WebP. No chart of ours needs them, and
+/// pages take no images but ours and Amazon's: they get our icon.
+const WEBP_PROBE: &str = "data:image/webp;base64,UklGRh4AAABXRUJQVlA4TBEAAAAvAQAAAAfQ//73v/+BiOh/AAA=";
+
 /// Plotly's own script, out of what the crate makes for pages with everything inside; empty if that is not as expected, which
 /// a test would tell.
 fn plotly_script() -> String {
@@ -110,7 +118,8 @@ fn plotly_script() -> String {
     let script = sources
         .split_once("<script type=\"text/javascript\">")
         .and_then(|(_, rest)| rest.split_once("</script>"));
-    script.map(|(script, _)| script.to_owned()).unwrap_or_default()
+    let icon = icon_path();
+    script.map(|(script, _)| script.replace(WEBP_PROBE, &icon)).unwrap_or_default()
 }
 
 /// The same in every process of one build.
@@ -130,6 +139,10 @@ mod tests {
     #[test]
     fn plotlys_script_is_whole() {
         let script = plotly_script();
+        assert!(
+            script.contains(&icon_path()) && !script.contains("data:image/webp"),
+            "it tries no image of its own"
+        );
         assert!(script.len() > 1_000_000, "{}", script.len());
         assert!(
             script.contains("plotly.js v3") && script.trim_end().ends_with(';'),

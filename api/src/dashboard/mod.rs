@@ -29,9 +29,9 @@ use crate::error::Problem;
 /// Only our own files, and Amazon's product images.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https://m.media-amazon.com; \
                       connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-/// Plotly writes rules of its own into a style element, and tries out an image of its own that it holds as data.
+/// Plotly writes rules of its own into a style element.
 const POLICY_WITH_CHART: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-                                 img-src 'self' data: https://m.media-amazon.com; connect-src 'self'; base-uri 'none'; \
+                                 img-src 'self' https://m.media-amazon.com; connect-src 'self'; base-uri 'none'; \
                                  form-action 'self'; frame-ancestors 'none'";
 
 /// A page, rendered.

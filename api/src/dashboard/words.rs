@@ -106,8 +106,8 @@ words! {
     filter_limit: "Rows", "Zeilen";
     filter_more: "More filters", "Weitere Filter";
     filter_reset: "Clear filters", "Filter löschen";
-    any_market: "any marketplace", "jeder Marktplatz";
-    any_category: "any category", "jede Kategorie";
+    any_market: "anywhere", "überall";
+    any_category: "any", "beliebig";
     at_least: "from {value}", "ab {value}";
     sort_by: "Order by", "Ordnen nach";
     opportunities_caption: "Opportunities, one a row. The buttons in the headings order the list.",
@@ -231,6 +231,7 @@ words! {
     regime_small: "Regime SMALL: small business, no VAT on the sale, VAT on Amazon's fees is a cost.", "Fall SMALL: Kleinunternehmer, keine Umsatzsteuer auf den Verkauf, die auf Amazons Gebühren ist Kosten.";
     regime_margin: "Regime MARGIN: margin scheme, VAT on the difference only.", "Fall MARGIN: Differenzbesteuerung, Steuer nur auf den Unterschied.";
     regime_import: "Regime IMPORT: over a customs border; duty and broker are costs.", "Fall IMPORT: über eine Zollgrenze; Zoll und Abfertigung sind Kosten.";
+    regime_assumed: "The regime is assumed: no seller profile says another.", "Der Fall ist angenommen: kein Verkäuferprofil sagt anderes.";
     note_invoiced_without_vat_reverse: "invoiced without VAT: reverse charge", "ohne Steuer berechnet: Umkehr der Steuerschuld";
     note_deducted_as_input_vat: "deducted as input VAT", "als Vorsteuer abgezogen";
     note_sold_without_vat_it: "sold without VAT: it leaves the country", "ohne Steuer verkauft: es verlässt das Land";
@@ -328,7 +329,6 @@ words! {
     market: "Marketplace", "Marktplatz";
     price: "Price", "Preis";
     no_price: "no price", "kein Preis";
-    kind: "Kind", "Art";
     kind_buy_box: "buy box", "Buy Box";
     kind_new: "lowest new", "günstigster neuer";
     kind_amazon: "Amazon", "von Amazon";
@@ -336,12 +336,11 @@ words! {
     amazon_in: "yes", "ja";
     amazon_out: "no", "nein";
     rank: "Rank", "Rang";
-    sold: "Sold a month", "Verkauft im Monat";
+    sold_a_month: "{count}+ sold a month", "{count}+ verkauft im Monat";
     offers: "New offers", "Neue Angebote";
     of_them_fba: "{count} by FBA", "{count} über FBA";
     box_holder: "Buy box held by", "Buy Box hält";
-    avg30: "Mean 30 days", "Mittel 30 Tage";
-    avg90: "Mean 90 days", "Mittel 90 Tage";
+    means: "Mean 30 and 90 days", "Mittel 30 und 90 Tage";
     range90: "Usual range", "Übliche Spanne";
     out_of_stock: "Without offer, 90 days", "Ohne Angebot, 90 Tage";
     trend: "Trend a month", "Trend im Monat";

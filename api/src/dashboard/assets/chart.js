@@ -93,6 +93,7 @@ export function chart() {
     if (history === null) return;
     const markets = Object.entries(history.markets).filter(([, series]) => series.points.length > 0);
     place.hidden = markets.length === 0;
+    for (const control of controls.elements) control.disabled = markets.length === 0;
     if (markets.length === 0) {
       setText(byId("chart-state"), words.no_history);
       return;

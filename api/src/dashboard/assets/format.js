@@ -39,6 +39,13 @@ export function signed(amount, currency) {
 export const percent = (value) =>
   isNone(value) ? NONE : format("percent", { style: "unit", unit: "percent", minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(value);
 
+/** The same where room is scarce: what is large has no decimals, what is huge is rounded. */
+export function shortPercent(value) {
+  if (isNone(value) || Math.abs(value) < 1_000) return percent(value);
+  if (Math.abs(value) < 100_000) return wholePercent(value);
+  return format("huge percent", { style: "unit", unit: "percent", notation: "compact", maximumFractionDigits: 0 }).format(value);
+}
+
 /** Without decimals. */
 export const wholePercent = (value) =>
   isNone(value) ? NONE : format("whole percent", { style: "unit", unit: "percent", maximumFractionDigits: 0 }).format(value);

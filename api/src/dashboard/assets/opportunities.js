@@ -2,7 +2,7 @@
 
 import { Failure, ask } from "./api.js";
 import { ageOf, byId, chip, link, node, picture, setText, shopLink } from "./dom.js";
-import { age, fill, money, percent, shop, whole, wholePercent, word } from "./format.js";
+import { age, fill, money, percent, shop, shortPercent, whole, wholePercent, word } from "./format.js";
 import { run, say } from "./frame.js";
 import { arrange, makeRow, paintRow } from "./table.js";
 import { words } from "./words.js";
@@ -238,7 +238,7 @@ const painters = {
     paint: (item) => price(item.target_market, item.target_price, item.target_currency, item.target_price_eur),
   },
   margin: { heading: words.column_margin, signature: (item) => item.margin, paint: (item) => [link(`/o/${item.id}`, money(item.margin, "EUR"))] },
-  percent: { heading: words.column_percent, signature: (item) => item.margin_percentage, paint: (item) => [percent(item.margin_percentage)] },
+  percent: { heading: words.column_percent, signature: (item) => item.margin_percentage, paint: (item) => [node("span", { title: percent(item.margin_percentage) }, shortPercent(item.margin_percentage))] },
   profit: {
     heading: words.column_profit,
     signature: (item) => item.profit,
@@ -247,7 +247,7 @@ const painters = {
       return [node("a", { href: `/o/${item.id}`, class: item.profit > 0 ? "good" : "bad" }, money(item.profit, "EUR"))];
     },
   },
-  roi: { heading: words.column_roi, signature: (item) => item.roi_percentage, paint: (item) => [percent(item.roi_percentage)] },
+  roi: { heading: words.column_roi, signature: (item) => item.roi_percentage, paint: (item) => [node("span", { title: percent(item.roi_percentage) }, shortPercent(item.roi_percentage))] },
   traps: { heading: words.column_traps, signature: (item) => [item.confidence, item.traps], paint: trapBadges },
   ages: {
     heading: words.column_ages,
@@ -356,8 +356,8 @@ function showMetrics(stats) {
   if (stats === null) return;
   const figures = {
     active: whole(stats.opportunities_active),
-    best: percent(stats.best_margin_percentage),
-    mean: percent(stats.average_margin_percentage),
+    best: shortPercent(stats.best_margin_percentage),
+    mean: shortPercent(stats.average_margin_percentage),
     products: whole(stats.products_total),
     updated: stats.last_updated === null ? "–" : fill(words.ago, { age: age(stats.last_updated) }),
   };

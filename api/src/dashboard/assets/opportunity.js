@@ -80,15 +80,17 @@ function lineRow(line) {
   if (line.effect === "note") {
     return node("tr", { "data-line": line.name, "data-effect": "note" }, node("th", { scope: "row", colspan: 5 }, `⚠ ${words.line_warning}: `, note));
   }
-  const assumed = line.assumed ? node("span", { class: "badge assumed", title: words.assumed_means }, words.assumed) : null;
+  // A sum has no source of its own.
+  const isSum = line.effect === "sum" && !EXCHANGES.includes(line.name);
+  const assumed = line.assumed && !isSum ? node("span", { class: "badge assumed", title: words.assumed_means }, words.assumed) : null;
   return node(
     "tr",
     { "data-line": line.name, "data-effect": line.effect, "data-assumed": line.assumed, class: line.effect === "sum" ? "sum" : null },
     node("th", { scope: "row" }, line.effect === "sum" ? "= " : "", word("line", line.name), note ? node("br") : null, note),
     node("td", { class: "number", "data-label": words.amount }, amountOf(line)),
     node("td", { class: "number", "data-label": words.rate }, rateOf(line)),
-    node("td", { class: "source", "data-label": words.line_origin }, line.effect === "sum" && line.source === "computed" ? "" : word("origin", line.source), " ", assumed),
-    node("td", { "data-label": words.as_of }, line.date === null ? "" : day(line.date)),
+    node("td", { class: "source", "data-label": words.line_origin }, isSum || line.source === "computed" ? "" : word("origin", line.source), " ", assumed),
+    node("td", { "data-label": words.as_of }, line.date === null || isSum ? "" : day(line.date)),
   );
 }
 
@@ -100,7 +102,8 @@ function showLedger(item) {
   const means = ledger === null
     ? words.no_ledger
     : fill(words.ledger_means, { margin: money(item.margin, "EUR"), profit: money(ledger.profit, "EUR"), regime: word("regime", ledger.regime) });
-  setText(byId("ledger-means"), means);
+  const isRegimeAssumed = ledger?.lines.some((line) => line.name === "purchase_cost" && line.assumed);
+  setText(byId("ledger-means"), isRegimeAssumed ? `${means} ${words.regime_assumed}` : means);
   byId("lines").replaceChildren(...(ledger?.lines ?? []).map(lineRow));
   byId("ledger").hidden = ledger === null;
 }

@@ -26,22 +26,26 @@ function showHead(product) {
 
 const local = (amount, currency) => (amount === null || amount === undefined || !currency ? "–" : money(amount, currency));
 
+const between = (low, high, currency) => (typeof low === "number" ? [local(low, currency), small(`– ${local(high, currency)}`)] : ["–"]);
+
+const small = (text) => node("span", { class: "euros" }, text);
+
 /** The columns of the markets' table: heading, and what stands in it for one marketplace. */
 const COLUMNS = [
-  [words.price, ({ price }) => (price ? [node("strong", {}, money(price.amount, price.currency)), price.currency === "EUR" ? null : node("span", { class: "euros" }, money(price.amount_eur, "EUR"))] : [node("span", { class: "fine" }, words.no_price)])],
-  [words.kind, ({ price }) => [price ? word("kind", price.kind) : "–"]],
+  [words.price, ({ price }) => (price ? [node("strong", {}, money(price.amount, price.currency)), price.currency === "EUR" ? null : small(money(price.amount_eur, "EUR")), small(word("kind", price.kind))] : [node("span", { class: "fine" }, words.no_price)])],
   [words.observed, ({ price }) => (price ? [ageOf(price.observed_at)] : ["–"])],
   [words.availability, ({ competition }) => [competition?.amazon_in_stock === true ? words.amazon_in : competition?.amazon_in_stock === false ? words.amazon_out : "–"]],
-  [words.rank, ({ competition, rank }) => [rank ? node("span", { title: competition?.sales_rank_category ?? null }, `#${whole(rank)}`) : "–"]],
-  [words.sold, ({ competition }) => [competition?.monthly_sold ? `${whole(competition.monthly_sold)}+` : "–"]],
-  [words.offers, ({ competition }) => [whole(competition?.offers_new), competition?.offers_fba !== null && competition?.offers_fba !== undefined ? node("span", { class: "euros" }, fill(words.of_them_fba, { count: whole(competition.offers_fba) })) : null]],
+  [words.rank, ({ competition, rank }) => [
+    rank ? node("span", { title: competition?.sales_rank_category ?? null }, `#${whole(rank)}`) : "–",
+    competition?.monthly_sold ? small(fill(words.sold_a_month, { count: whole(competition.monthly_sold) })) : null,
+  ]],
+  [words.offers, ({ competition }) => [whole(competition?.offers_new), typeof competition?.offers_fba === "number" ? small(fill(words.of_them_fba, { count: whole(competition.offers_fba) })) : null]],
   [words.box_holder, ({ competition }) => {
     const [first] = competition?.sellers ?? [];
-    return [first ? `${first.is_amazon ? "Amazon" : first.seller_id} · ${wholePercent(first.buy_box_percentage)}` : "–"];
+    return first ? [first.is_amazon ? "Amazon" : node("code", {}, first.seller_id), small(wholePercent(first.buy_box_percentage))] : ["–"];
   }],
-  [words.avg30, ({ statistics, currency }) => [local(statistics?.avg30, currency)]],
-  [words.avg90, ({ statistics, currency }) => [local(statistics?.avg90, currency)]],
-  [words.range90, ({ statistics, currency }) => [statistics?.history ? `${local(statistics.history.p10, currency)} – ${local(statistics.history.p90, currency)}` : `${local(statistics?.min, currency)} – ${local(statistics?.max, currency)}`]],
+  [words.means, ({ statistics, currency }) => [local(statistics?.avg30, currency), small(local(statistics?.avg90, currency))]],
+  [words.range90, ({ statistics, currency }) => between(...(statistics?.history ? [statistics.history.p10, statistics.history.p90] : [statistics?.min, statistics?.max]), currency)],
   [words.out_of_stock, ({ statistics }) => [wholePercent(statistics?.out_of_stock_percentage_90)]],
   [words.trend, ({ statistics }) => [percent(statistics?.history?.robust_trend_percentage_per_30_days)]],
   [words.market_score, ({ competition }) => [wholePercent(competition?.score?.value)]],
@@ -49,7 +53,7 @@ const COLUMNS = [
 
 function showMarkets(product) {
   const markets = Object.keys(product.amazon_urls);
-  byId("markets-head").replaceChildren(node("th", { scope: "col" }, words.market), ...COLUMNS.map(([name], index) => node("th", { scope: "col", class: index === 0 || index > 3 ? "number" : null }, name)));
+  byId("markets-head").replaceChildren(node("th", { scope: "col" }, words.market), ...COLUMNS.map(([name], index) => node("th", { scope: "col", class: index === 0 || index > 2 ? "number" : null }, name)));
   const rows = markets.map((market) => {
     const price = product.current_prices[market];
     const facts = {
@@ -59,7 +63,7 @@ function showMarkets(product) {
       currency: price?.currency,
       rank: product.sales_rank[market],
     };
-    const cells = COLUMNS.map(([name, paint], index) => node("td", { "data-label": name, class: index === 0 || index > 3 ? "number" : null }, ...paint(facts)));
+    const cells = COLUMNS.map(([name, paint], index) => node("td", { "data-label": name, class: index === 0 || index > 2 ? "number" : null }, ...paint(facts).filter((child) => child !== null)));
     return node("tr", { "data-market": market }, node("th", { scope: "row" }, chip(market), " ", shopLink(product.amazon_urls[market], market, shop(market))), ...cells);
   });
   byId("markets-rows").replaceChildren(...rows);

@@ -20,7 +20,7 @@ use crate::api::Api;
 use crate::error::{ChangeFailure, DeedFailure, FetchError, ItemFailure, ListFailure, MakingFailure, Problem};
 use crate::params::{Cursor, DEFAULT_LIMIT, Limit, Path, Query};
 use crate::sent::{SentFlag, SentNumber, SentWord, SentWords};
-use crate::values::{Amount, EventName, Instant, Market, RuleFrom};
+use crate::values::{Amount, EventName, Instant, Market, RuleFrom, TrapCode};
 
 /// The handlers.
 pub(crate) struct AlertRuleRoutes {
@@ -50,6 +50,8 @@ struct SentRule {
     min_roi: Option<SentNumber>,
     /// Buffer of at least this many percent; none.
     min_buffer: Option<SentNumber>,
+    /// Confidence of at least this many percent; none.
+    min_confidence: Option<SentNumber>,
     /// Bought in one of these marketplaces; anywhere.
     source_markets: Option<SentWords>,
     /// Sold in one of these marketplaces; anywhere.
@@ -58,6 +60,8 @@ struct SentRule {
     brands: Option<SentWords>,
     /// Of one of these root categories, likewise; any.
     categories: Option<SentWords>,
+    /// Not what shows one of these traps, as `/opportunities` names them; none.
+    without_traps: Option<SentWords>,
     /// Where it tells: a channel of the operator's file.
     channel: Option<SentWord>,
     /// How far below a threshold a number has to fall before reaching it is news again, and by how much the margin has to grow
@@ -100,6 +104,9 @@ struct RuleDocument {
     /// Buffer of at least this many percent; likewise.
     #[oai(nullable)]
     min_buffer: Option<Amount>,
+    /// Confidence of at least this many percent; likewise.
+    #[oai(nullable)]
+    min_confidence: Option<Amount>,
     /// Bought in one of these; empty = anywhere.
     source_markets: Vec<Market>,
     /// Sold in one of these; empty = anywhere.
@@ -108,6 +115,8 @@ struct RuleDocument {
     brands: Vec<String>,
     /// Of one of these root categories; empty = any.
     categories: Vec<String>,
+    /// Not what shows one of these traps.
+    without_traps: Vec<TrapCode>,
     /// Where it tells.
     channel: String,
     /// Euros or percentage points.
@@ -429,11 +438,13 @@ impl RuleDocument {
             min_profit: threshold(Measure::Profit),
             min_roi: threshold(Measure::Roi),
             min_buffer: threshold(Measure::Buffer),
+            min_confidence: threshold(Measure::Confidence),
             cooldown: text("cooldown").unwrap_or_default(),
             digest: text("digest"),
             id: rule.id.to_string(),
             origin: RuleFrom(record.origin.name()),
             enabled: rule.enabled,
+            without_traps: rule.without_traps.iter().map(|trap| TrapCode(trap.name())).collect(),
             events: rule.events.iter().map(|wanted| EventName(wanted.name())).collect(),
             source_markets: rule.source_markets.iter().copied().map(Market::from).collect(),
             target_markets: rule.target_markets.iter().copied().map(Market::from).collect(),

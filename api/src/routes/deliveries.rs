@@ -15,7 +15,7 @@ use super::{Group, TotalDocument};
 use crate::api::Api;
 use crate::error::{DeedFailure, FetchError, ListFailure, Problem};
 use crate::params::{Cursor, DEFAULT_LIMIT, DeliveryId, Limit, Path, Query};
-use crate::values::{Amount, DeliveryOf, DeliveryState, EventName, Instant, Market};
+use crate::values::{Amount, DeliveryOf, DeliveryState, EventName, Instant, Market, TrapCode};
 
 /// Of one delivery: a page of digests would be endless otherwise.
 const SHOWN_ALERTS: usize = 10;
@@ -87,6 +87,8 @@ struct AlertDocument {
     target_market: Market,
     /// The numbers then.
     figures: FiguresDocument,
+    /// What spoke against it.
+    traps: Vec<TrapCode>,
     /// What the rule had last told of the opportunity; null where that is nothing.
     #[oai(nullable)]
     previous: Option<PreviousDocument>,
@@ -124,6 +126,9 @@ struct FiguresDocument {
     /// How far the target price may fall; null where it is not known.
     #[oai(nullable)]
     buffer_percentage: Option<Amount>,
+    /// How far the numbers can be trusted, percent; null where it is not known.
+    #[oai(nullable)]
+    confidence: Option<Amount>,
 }
 
 /// One page of deliveries.
@@ -265,6 +270,7 @@ impl AlertDocument {
             source_market: alert.source_market.into(),
             target_market: alert.target_market.into(),
             figures: FiguresDocument::of(&alert.figures),
+            traps: alert.traps.iter().map(|trap| TrapCode(trap.name())).collect(),
             previous: alert.previous.as_ref().map(PreviousDocument::of),
             delta,
             alert_id: alert.alert_id,
@@ -292,6 +298,7 @@ impl FiguresDocument {
             profit: figures.profit.map(euros),
             roi_percentage: figures.roi.map(Amount::from),
             buffer_percentage: figures.buffer.map(Amount::from),
+            confidence: figures.confidence.map(Amount::from),
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shared::domain::UnixMillis;
 use shared::domain::alert::{Figures, Rule};
 use shared::domain::opportunity::EventKind;
-use shared::domain::{Currency, Money, OpportunityId, Percentage};
+use shared::domain::{Currency, Money, OpportunityId, Percentage, TrapReason};
 use shared::ports::catalog::StateKind;
 use shared::wire::alert::{Alert, AlertSettings, ChannelRecord, Delivery, DeliveryKind, DeliveryStatus, RuleOrigin, RuleRecord, Told};
 
@@ -54,6 +54,7 @@ fn delivery(rule: &str, number: i64, status: DeliveryStatus) -> Delivery {
         profit: Some(310),
         roi: None,
         buffer: None,
+        confidence: Some(Percentage(5_000)),
     };
     let at = NOW.plus_millis(number);
     Delivery {
@@ -88,6 +89,7 @@ fn delivery(rule: &str, number: i64, status: DeliveryStatus) -> Delivery {
             target_price_eur: eur(5_699),
             closed_reason: None,
             figures: figures(900, 1_875),
+            traps: vec![TrapReason::PriceOutlier],
             previous: Some(Told {
                 event: EventKind::Opened,
                 at: NOW,

@@ -8,6 +8,7 @@
 //! - An event that comes again is decided as it was: nothing is told twice.
 
 use shared::domain::alert::{Figures, Rule, RuleId, Wanted};
+use shared::domain::assessment::TrapReason;
 use shared::domain::opportunity::{Evaluation, EventKind};
 use shared::domain::{OpportunityId, UnixMillis};
 use shared::wire::OpportunityEvent;
@@ -26,6 +27,8 @@ pub(crate) struct Occasion {
     pub(crate) opened_at: UnixMillis,
     pub(crate) evaluation: Evaluation,
     pub(crate) figures: Figures,
+    /// Each once.
+    pub(crate) traps: Vec<TrapReason>,
     pub(crate) brand_key: Option<String>,
     pub(crate) category_key: Option<String>,
 }
@@ -34,6 +37,10 @@ impl Occasion {
     pub(crate) fn of(event: &OpportunityEvent) -> Occasion {
         let opportunity = &event.opportunity;
         let net = opportunity.net.as_ref();
+        let assessment = opportunity.assessment.as_ref();
+        let mut traps: Vec<TrapReason> = assessment.iter().flat_map(|found| &found.traps).map(|trap| trap.reason).collect();
+        // Both legs may show the same one; they stand in the order of the reasons.
+        traps.dedup();
         Occasion {
             id: opportunity.id,
             seq: opportunity.event_seq,
@@ -47,7 +54,9 @@ impl Occasion {
                 profit: net.map(|net| net.profit),
                 roi: net.and_then(|net| net.roi),
                 buffer: net.and_then(|net| net.buffer),
+                confidence: assessment.map(|assessment| assessment.confidence),
             },
+            traps,
             brand_key: opportunity.brand_key.clone(),
             category_key: opportunity.category_key.clone(),
         }
@@ -69,6 +78,8 @@ pub(crate) enum Reason {
     NotWanted,
     /// A threshold is not reached.
     BelowThreshold,
+    /// It shows a trap that the rule does not put up with.
+    Trapped,
     /// The numbers did not change enough since it was told.
     Flicker,
     /// It closed, and its opening was not told.
@@ -89,6 +100,7 @@ impl Reason {
             Reason::NotCovered => "not_covered",
             Reason::NotWanted => "not_wanted",
             Reason::BelowThreshold => "below_threshold",
+            Reason::Trapped => "trapped",
             Reason::Flicker => "flicker",
             Reason::NeverTold => "never_told",
             Reason::Cooldown => "cooldown",
@@ -204,7 +216,7 @@ pub(crate) fn decide(rule: &RuleInForce, standing: Option<&Standing>, tally: &Ru
         next.armed = true;
         next.told_in_opening = false;
     }
-    if let Err(reason) = is_news(rule, wanted, &next, is_told, &occasion.figures) {
+    if let Err(reason) = is_news(rule, wanted, &next, is_told, occasion) {
         // What was never remembered and is no news need not be: the next event finds the same.
         return nothing(reason, standing.is_some().then_some(next));
     }
@@ -237,18 +249,22 @@ pub(crate) fn decide(rule: &RuleInForce, standing: Option<&Standing>, tally: &Ru
     }
 }
 
-fn is_news(rule: &Rule, wanted: Wanted, next: &Standing, told_in_opening: bool, figures: &Figures) -> Result<(), Reason> {
+fn is_news(rule: &Rule, wanted: Wanted, next: &Standing, told_in_opening: bool, occasion: &Occasion) -> Result<(), Reason> {
+    let figures = &occasion.figures;
     if wanted == Wanted::Closed {
         if !rule.events.contains(&Wanted::Closed) {
             return Err(Reason::NotWanted);
         }
         // Who wants to hear of closings only hears of those that had reached the thresholds.
         let wants_others = rule.events.len() > 1;
-        let is_known = told_in_opening || (!wants_others && rule.is_reached(figures));
+        let is_known = told_in_opening || (!wants_others && rule.is_reached(figures) && !rule.is_kept_from(&occasion.traps));
         return if is_known { Ok(()) } else { Err(Reason::NeverTold) };
     }
     if !rule.is_reached(figures) {
         return Err(Reason::BelowThreshold);
+    }
+    if rule.is_kept_from(&occasion.traps) {
+        return Err(Reason::Trapped);
     }
     if next.armed {
         // An improvement that first reaches the thresholds is, for the rule, an opening.

@@ -1,6 +1,7 @@
 use chrono::NaiveDate;
 use proptest::prelude::*;
 use serde_json::json;
+use shared::domain::Percentage;
 
 use super::*;
 use crate::alerts::samples;
@@ -33,6 +34,7 @@ fn occasion(seq: i64, kind: EventKind, opening: i64, percentage: i64, profit: Op
             evaluated_at: NOON.plus_millis(seq),
         },
         figures: samples::figures(700, percentage, profit),
+        traps: Vec::new(),
         brand_key: Some("bosch".into()),
         category_key: None,
     }
@@ -98,6 +100,32 @@ fn opened_improved_and_closed_are_told() {
             (Opened, 2, 1_400, None, 3, Ok(())),
         ],
     );
+}
+
+#[test]
+fn what_shows_a_trap_that_the_rule_does_not_put_up_with_is_told_once_it_is_gone() {
+    use TrapReason::{AmazonBack, EanMismatch, PriceOutlier};
+    let mut told = Told::by(json!({"without_traps": ["price_outlier", "ean_mismatch"], "min_confidence": 50}));
+    for (seq, kind, traps, confidence, expected) in [
+        (1, Opened, &[AmazonBack, PriceOutlier][..], Some(3_000), Err(Reason::BelowThreshold)),
+        (2, Improved, &[PriceOutlier], Some(5_000), Err(Reason::Trapped)),
+        (3, Improved, &[AmazonBack], Some(6_000), Ok(())),
+        (4, Improved, &[AmazonBack, EanMismatch], Some(6_000), Err(Reason::Trapped)),
+        // That it is gone is told whatever it shows by then.
+        (5, Closed, &[EanMismatch], Some(2_000), Ok(())),
+        // One that was never assessed reaches no threshold.
+        (6, Opened, &[], None, Err(Reason::BelowThreshold)),
+    ] {
+        let opening = if seq == 6 { 2 } else { 1 };
+        let mut occasion = occasion(seq, kind, opening, 1_500 + 200 * seq, None);
+        occasion.traps = traps.to_vec();
+        occasion.figures.confidence = confidence.map(Percentage);
+        let actual = match told.hears(&occasion, NOON) {
+            Decision::Send | Decision::Hold => Ok(()),
+            Decision::Suppress(reason) => Err(reason),
+        };
+        assert_eq!(actual, expected, "event {seq}");
+    }
 }
 
 #[test]

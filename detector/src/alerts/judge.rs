@@ -304,6 +304,7 @@ fn delivery_of(case: &Case<'_>, key: &str, decision: Decision, previous: Option<
             target_price_eur: opportunity.target_price_eur,
             closed_reason: opportunity.closed_reason,
             figures: case.occasion.figures,
+            traps: case.occasion.traps.clone(),
             previous,
         }],
     }

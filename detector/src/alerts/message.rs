@@ -46,6 +46,7 @@ fn alert_payload(alert: &Alert) -> Value {
     put("target_currency", json!(alert.target_price.currency));
     put("source_price_eur", amount(alert.source_price_eur.to_decimal()));
     put("target_price_eur", amount(alert.target_price_eur.to_decimal()));
+    put("traps", json!(alert.traps));
     put("closed_reason", json!(alert.closed_reason.map(ClosedReason::name)));
     put("buy_url", json!(alert.source_market.product_url(alert.asin)));
     put("sell_url", json!(alert.target_market.product_url(alert.asin)));
@@ -70,6 +71,7 @@ fn figures_payload(figures: &Figures) -> Map<String, Value> {
         ("profit", figures.profit),
         ("roi_percentage", figures.roi.map(|roi| roi.0)),
         ("buffer_percentage", figures.buffer.map(|buffer| buffer.0)),
+        ("confidence", figures.confidence.map(|confidence| confidence.0)),
     ];
     fields.into_iter().map(|(name, value)| (name.to_owned(), hundredths(value))).collect()
 }
@@ -162,6 +164,10 @@ fn paragraph(alert: &Alert) -> String {
         let shares = shares.into_iter().filter_map(|(name, share)| Some(format!(", {name} {}", percent(share?.0))));
         let _ = writeln!(text, "profit {}{}", euros(profit), shares.collect::<String>());
     }
+    if let Some(confidence) = figures.confidence {
+        let against: String = alert.traps.iter().map(|trap| format!(", {}", trap.name().replace('_', " "))).collect();
+        let _ = writeln!(text, "confidence {}{against}", percent(confidence.0));
+    }
     if let (Some(previous), Some(delta)) = (&alert.previous, alert.delta()) {
         let profit = delta.profit.map_or_else(String::new, |profit| format!(", profit {}", signed(profit, "EUR")));
         let _ = writeln!(
@@ -227,6 +233,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use shared::domain::UnixMillis;
+    use shared::domain::assessment::TrapReason;
 
     use super::*;
     use crate::alerts::samples;
@@ -267,6 +274,18 @@ mod tests {
     }
 
     #[test]
+    fn what_speaks_against_it_is_told_to_people_and_programs() {
+        let mut delivery = improved();
+        delivery.alerts[0].figures.confidence = Some(shared::domain::Percentage(3_000));
+        delivery.alerts[0].traps = vec![TrapReason::PriceOutlier, TrapReason::AmazonBack];
+        let alert = &payload(&delivery)["alerts"][0];
+        assert_eq!(alert["confidence"].to_string(), "30.00");
+        assert_eq!(alert["traps"], json!(["price_outlier", "amazon_back"]));
+        let text = text(&delivery, 4_000);
+        assert!(text.contains("confidence 30.00 %, price outlier, amazon back\n"), "{text}");
+    }
+
+    #[test]
     fn what_webhooks_get_fits_the_published_schema() {
         let schema = serde_json::from_str(include_str!("../../../schemas/webhook/alerts.v1.json")).unwrap();
         let schema = jsonschema::draft202012::new(&schema).unwrap();
@@ -274,6 +293,8 @@ mod tests {
         digest.kind = DeliveryKind::Digest;
         digest.alerts.push(samples::alert(700, 1_459, None));
         digest.alerts[0].closed_reason = Some(ClosedReason::Gap);
+        digest.alerts[0].traps = vec![TrapReason::OfferFlood];
+        digest.alerts[0].figures.confidence = Some(shared::domain::Percentage(7_000));
         digest.alerts[0].figures.roi = Some(shared::domain::Percentage(250));
         let mut test = improved();
         test.kind = DeliveryKind::Test;

@@ -12,6 +12,7 @@ pub(crate) fn figures(margin: i64, percentage: i64, profit: Option<i64>) -> Figu
         profit,
         roi: None,
         buffer: None,
+        confidence: None,
     }
 }
 
@@ -35,6 +36,7 @@ pub(crate) fn alert(margin: i64, percentage: i64, profit: Option<i64>) -> Alert 
         target_price_eur: eur(4_799 + margin),
         closed_reason: None,
         figures: figures(margin, percentage, profit),
+        traps: Vec::new(),
         previous: None,
     }
 }

@@ -227,6 +227,59 @@ mod tests {
         );
     }
 
+    /// A limit with `calls` of 8 that knows answers of `usual`, and one call that began.
+    fn used_to(usual: Duration) -> ConcurrencyLimit {
+        let mut limit = ConcurrencyLimit::new(8);
+        simulate(&mut limit, 200, u32::MAX, |_| usual);
+        limit.begin();
+        limit
+    }
+
+    #[test]
+    fn an_answer_hurts_when_it_takes_more_than_a_second_and_more_than_three_times_what_is_usual() {
+        let millis = Duration::from_millis;
+        for (usual, took, hurts) in [
+            (millis(20), millis(1_000), false),
+            (millis(20), millis(1_001), true),
+            (millis(500), millis(1_500), false),
+            (millis(500), millis(1_501), true),
+        ] {
+            let mut limit = used_to(usual);
+            limit.end(millis(1_000_000), millis(1_000_000) + took, Answer::Taken);
+            assert_eq!(limit.calls() < 8, hurts, "{took:?} where {usual:?} is usual");
+        }
+    }
+
+    #[test]
+    fn what_is_usual_is_forgotten_after_two_periods() {
+        let mut limit = used_to(Duration::from_millis(20));
+        limit.abandon();
+        let second = Duration::from_secs;
+        let mut now = second(1_000);
+        // A catalog that has become slow for good: relieved at first, trusted again once that is what it takes.
+        let mut calls = Vec::new();
+        for _ in 0..6 * LEARNT_FROM {
+            while limit.has_room() {
+                limit.begin();
+            }
+            limit.end(now, now + second(2), Answer::Taken);
+            now += second(2);
+            calls.push(limit.calls());
+        }
+        assert_eq!((calls.iter().min(), calls.last()), (Some(&1), Some(&8)), "{calls:?}");
+    }
+
+    #[test]
+    fn as_many_calls_begin_as_the_limit_says() {
+        let mut limit = ConcurrencyLimit::new(8);
+        let mut begun = 0;
+        while limit.has_room() {
+            limit.begin();
+            begun += 1;
+        }
+        assert_eq!((begun, limit.running()), (2, 2));
+    }
+
     #[test]
     fn a_catalog_that_becomes_slow_is_relieved() {
         let mut limit = ConcurrencyLimit::new(8);

@@ -196,6 +196,101 @@ fn fields_that_were_left_out_are_added_up() {
 }
 
 #[test]
+fn what_it_tells_of_itself_follows_what_happens() {
+    let mut bench = Bench::new(roomy(), 1);
+    let price = |article, at| Written::Price {
+        article,
+        market: Marketplace::DE,
+        at,
+        price: 1,
+    };
+    let told = |bench: &Bench| {
+        (
+            bench.machine.oldest_ms(0),
+            bench.machine.call_limit(),
+            bench.machine.failing_for(moment(bench.now)),
+        )
+    };
+    let second = Duration::from_secs;
+    assert_eq!(told(&bench), (None, 2, second(0)));
+
+    let first = only(bench.feed(price(1, 100)));
+    let later = only(bench.feed(price(2, 200)));
+    assert_eq!(told(&bench), (Some(START + 100), 2, second(0)));
+    bench.carry_out(vec![first]);
+    assert_eq!(bench.machine.oldest_ms(0), Some(START + 200), "the first is settled");
+
+    let Output::Read { call, .. } = later else { panic!("{}", brief(&later)) };
+    let result = Err("down".to_owned());
+    bench.step(Input::ReadResult { call, result });
+    bench.now += second(7);
+    assert_eq!(told(&bench), (Some(START + 200), 1, second(7)));
+}
+
+/// Whether a product is remembered that was written before another, by a member with so much room and so many partitions.
+fn is_remembered(cache_bytes: usize, partitions: i32) -> bool {
+    let settings = Settings { cache_bytes, ..roomy() };
+    let mut bench = Bench::new(settings, partitions);
+    for article in [1, 2] {
+        let read = bench.feed(price(article));
+        bench.carry_out(read);
+    }
+    let again = only(bench.feed(Written::Price {
+        article: 1,
+        market: Marketplace::DE,
+        at: 60_000,
+        price: 2,
+    }));
+    matches!(again, Output::Write { .. })
+}
+
+#[test]
+fn what_a_member_may_remember_is_shared_among_its_partitions() {
+    let sizes: Vec<usize> = (0..100_000).collect();
+    let enough = sizes.partition_point(|&bytes| !is_remembered(bytes, 1));
+    assert!((1..100_000).contains(&enough), "{enough}");
+    for partitions in [2, 5] {
+        let all = enough * usize::try_from(partitions).expect("few");
+        assert!(is_remembered(all, partitions), "{partitions}");
+        assert!(!is_remembered(all - 1, partitions), "{partitions}");
+    }
+}
+
+#[test]
+fn of_calls_that_fail_together_one_counts_and_the_next_waits_longer() {
+    for seed in 0..20 {
+        let mut bench = Bench::new(Settings { seed, ..roomy() }, 1);
+        let fails = |bench: &mut Bench, read: &Output| {
+            let Output::Read { call, .. } = *read else { panic!("{}", brief(read)) };
+            let result = Err("down".to_owned());
+            bench.step(Input::ReadResult { call, result })
+        };
+        let together = [0, 1].map(|article| only(bench.feed(price(article))));
+        bench.now += Duration::from_millis(1);
+        together.iter().for_each(|read| drop(fails(&mut bench, read)));
+        let next = only(bench.wake(FIRST_WAIT));
+        fails(&mut bench, &next);
+        bench.wake(2 * FIRST_WAIT);
+    }
+}
+
+#[test]
+fn a_batch_that_lingers_is_due_also_while_another_is_under_way() {
+    let linger = Duration::from_millis(5);
+    let settings = Settings {
+        batch_products: 3,
+        linger,
+        ..roomy()
+    };
+    let mut bench = Bench::new(settings, 1);
+    bench.feed(price(1));
+    let due = bench.now + linger;
+    assert_eq!(briefs(&bench.tick(due)), ["read 1"]);
+    bench.feed(price(2));
+    assert_eq!(bench.machine.wake_at(), Some(due + linger));
+}
+
+#[test]
 fn a_partition_is_paused_above_its_marks_and_goes_on_at_half_or_a_quarter_of_them() {
     let mut bench = Bench::new(roomy(), 1);
     bench.feed(price(0));

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::alert::{ChannelName, Figures, RuleId};
+use crate::domain::assessment::TrapReason;
 use crate::domain::opportunity::{ClosedReason, Evaluation, EventKind};
 use crate::domain::{Asin, Marketplace, Money, OpportunityId, UnixMillis};
 
@@ -275,6 +276,9 @@ pub struct Alert {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_reason: Option<ClosedReason>,
     pub figures: Figures,
+    /// What speaks against it, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traps: Vec<TrapReason>,
     /// What the rule had told of it before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Told>,

@@ -18,11 +18,20 @@ pub enum Measure {
     Roi,
     /// How far the target price may fall, hundredths of percent.
     Buffer,
+    /// How far the numbers can be trusted, hundredths of percent.
+    Confidence,
 }
 
 impl Measure {
     /// All of them.
-    pub const ALL: [Measure; 5] = [Measure::MarginPercentage, Measure::Margin, Measure::Profit, Measure::Roi, Measure::Buffer];
+    pub const ALL: [Measure; 6] = [
+        Measure::MarginPercentage,
+        Measure::Margin,
+        Measure::Profit,
+        Measure::Roi,
+        Measure::Buffer,
+        Measure::Confidence,
+    ];
 
     /// The field of a rule that sets its threshold.
     #[must_use]
@@ -33,6 +42,7 @@ impl Measure {
             Measure::Profit => "min_profit",
             Measure::Roi => "min_roi",
             Measure::Buffer => "min_buffer",
+            Measure::Confidence => "min_confidence",
         }
     }
 }
@@ -53,6 +63,9 @@ pub struct Figures {
     /// How far the target price may fall; none where no price breaks even.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffer: Option<Percentage>,
+    /// What is left of the confidence in them; none where the gap was never assessed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Percentage>,
 }
 
 impl Figures {
@@ -66,6 +79,7 @@ impl Figures {
             profit: net.map(|net| net.profit.minor),
             roi: net.and_then(|net| net.roi),
             buffer: net.and_then(|net| net.buffer),
+            confidence: opportunity.assessment.as_ref().map(|assessment| assessment.confidence),
         }
     }
 
@@ -78,6 +92,7 @@ impl Figures {
             Measure::Profit => self.profit,
             Measure::Roi => self.roi.map(|roi| roi.0),
             Measure::Buffer => self.buffer.map(|buffer| buffer.0),
+            Measure::Confidence => self.confidence.map(|confidence| confidence.0),
         }
     }
 
@@ -91,6 +106,7 @@ impl Figures {
             profit: self.profit.zip(earlier.profit).map(|(now, then)| now.saturating_sub(then)),
             roi: percentage(self.roi, earlier.roi),
             buffer: percentage(self.buffer, earlier.buffer),
+            confidence: percentage(self.confidence, earlier.confidence),
         }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::figures::{Figures, Measure};
 use crate::config::parse_duration;
+use crate::domain::assessment::TrapReason;
 use crate::domain::listing::name_key;
 use crate::domain::marketplace::Marketplace;
 use crate::domain::opportunity::EventKind;
@@ -167,6 +168,8 @@ pub struct Rule {
     pub brands: Vec<String>,
     /// Likewise.
     pub categories: Vec<String>,
+    /// What shows one of these is not told.
+    pub without_traps: BTreeSet<TrapReason>,
     /// Where it tells.
     pub channel: ChannelName,
     /// How far below a threshold a number has to fall before reaching it is news again; also by how much the margin has to
@@ -223,6 +226,8 @@ impl Rule {
         };
         let brands = reader.list("brands", named).unwrap_or_default();
         let categories = reader.list("categories", named).unwrap_or_default();
+        let trap = |text: &str| text.parse::<TrapReason>().map_err(|_| "a reason such as price_outlier is expected");
+        let without_traps = reader.list("without_traps", trap).unwrap_or_default().into_iter().collect();
         let channel = reader.name("channel");
         let channel = reader.required("channel", channel);
         let hysteresis = reader.hundredths("hysteresis", 0..=FURTHEST_THRESHOLD).unwrap_or(USUAL_HYSTERESIS);
@@ -243,6 +248,7 @@ impl Rule {
                 target_markets,
                 brands,
                 categories,
+                without_traps,
                 channel,
                 hysteresis,
                 cooldown_millis,
@@ -269,6 +275,7 @@ impl Rule {
         fields.insert("target_markets".into(), codes(&self.target_markets).into());
         fields.insert("brands".into(), json!(self.brands));
         fields.insert("categories".into(), json!(self.categories));
+        fields.insert("without_traps".into(), json!(self.without_traps));
         fields.insert("channel".into(), json!(self.channel));
         fields.insert("hysteresis".into(), number(self.hysteresis));
         fields.insert("cooldown".into(), json!(duration_text(self.cooldown_millis)));
@@ -285,6 +292,12 @@ impl Rule {
         let among = |markets: &BTreeSet<Marketplace>, market| markets.is_empty() || markets.contains(&market);
         let named = |names: &[String], key: Option<&str>| names.is_empty() || key.is_some_and(|key| names.iter().any(|name| name_key(name) == key));
         among(&self.source_markets, source) && among(&self.target_markets, target) && named(&self.brands, brand_key) && named(&self.categories, category_key)
+    }
+
+    /// Whether something speaks against an opportunity that the rule does not put up with.
+    #[must_use]
+    pub fn is_kept_from(&self, traps: &[TrapReason]) -> bool {
+        traps.iter().any(|trap| self.without_traps.contains(trap))
     }
 
     /// Whether all thresholds are reached.
@@ -466,9 +479,9 @@ mod tests {
     fn all_mistakes_are_told_at_once_by_field() {
         let told = mistakes(
             r#"{"id": "No Name", "events": ["opened", "sold"], "min_margin": "ten", "min_profit": 5.001, "source_markets": ["XX"],
-                "brands": [""], "hysteresis": -1, "cooldown": "soon", "daily_cap": 0, "digest": "1s", "min_gain": 3}"#,
+                "brands": [""], "without_traps": ["bad_luck"], "min_confidence": "high", "hysteresis": -1, "cooldown": "soon", "daily_cap": 0, "digest": "1s", "min_gain": 3}"#,
         );
-        let fields = "id channel events min_margin min_profit source_markets brands hysteresis cooldown daily_cap digest min_gain";
+        let fields = "id channel events min_margin min_profit source_markets brands without_traps min_confidence hysteresis cooldown daily_cap digest min_gain";
         for field in fields.split(' ') {
             assert!(told.contains(&format!("{field} ")), "{field}: {told}");
         }
@@ -516,6 +529,7 @@ mod tests {
         let markets = prop::sample::subsequence(Marketplace::ALL.to_vec(), 0..3);
         let thresholds = prop::collection::btree_map(prop::sample::select(Measure::ALL.to_vec()), -FURTHEST_THRESHOLD..FURTHEST_THRESHOLD, 0..5);
         let events = prop::sample::subsequence(Wanted::ALL.to_vec(), 1..=3);
+        let traps = prop::sample::subsequence(TrapReason::ALL.to_vec(), 0..3);
         let times = (
             0..LONGEST_COOLDOWN,
             prop::option::of(MINUTE..LONGEST_DIGEST),
@@ -528,12 +542,12 @@ mod tests {
             names.clone(),
             names,
             markets.clone(),
-            markets,
+            (markets, traps),
             thresholds,
             events,
             times,
         )
-            .prop_map(|(id, enabled, brands, categories, source, target, thresholds, events, times)| Rule {
+            .prop_map(|(id, enabled, brands, categories, source, (target, traps), thresholds, events, times)| Rule {
                 name: format!("rule {id}"),
                 channel: id.parse().expect("a name"),
                 id: id.parse().expect("a name"),
@@ -544,6 +558,7 @@ mod tests {
                 target_markets: target.into_iter().collect(),
                 brands,
                 categories,
+                without_traps: traps.into_iter().collect(),
                 hysteresis: times.2,
                 cooldown_millis: times.0,
                 daily_cap: times.3,

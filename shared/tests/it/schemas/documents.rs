@@ -738,9 +738,9 @@ fn alert_settings() -> Vec<Value> {
 fn alert_rules() -> Vec<Value> {
     let full = serde_json::json!({
         "id": "spain-to-italy", "name": "Spain to Italy", "enabled": true, "events": ["opened", "improved", "closed"],
-        "min_margin": 12.5, "min_margin_eur": 3, "min_profit": 5, "min_roi": 10, "min_buffer": 8,
+        "min_margin": 12.5, "min_margin_eur": 3, "min_profit": 5, "min_roi": 10, "min_buffer": 8, "min_confidence": 50,
         "source_markets": ["ES"], "target_markets": ["IT"], "brands": ["Brightwell"], "categories": ["Lighting"],
-        "channel": "mail", "hysteresis": 0.5, "cooldown": "6h", "daily_cap": 50, "digest": "1h",
+        "without_traps": ["price_outlier"], "channel": "mail", "hysteresis": 0.5, "cooldown": "6h", "daily_cap": 50, "digest": "1h",
     });
     let record = |rule: &Rule, origin, removed| RuleRecord {
         rule: rule.to_json(),
@@ -764,6 +764,7 @@ fn told() -> Told {
             profit: Some(212),
             roi: Some(Percentage(365)),
             buffer: Some(Percentage(260)),
+            confidence: Some(Percentage(4_750)),
         },
     }
 }
@@ -802,6 +803,7 @@ fn delivery() -> Delivery {
             target_price_eur: document.target_price_eur,
             closed_reason: Some(ClosedReason::Gap),
             figures: told().figures,
+            traps: vec![TrapReason::PriceOutlier, TrapReason::AmazonBack],
             previous: Some(told()),
         }],
     }

@@ -50,7 +50,7 @@ impl Asset {
             None => Response::builder().content_type(self.content_type).body(self.body.clone()),
             Some((algorithm, body)) => Response::builder()
                 .content_type(self.content_type)
-                .header(header::CONTENT_ENCODING, algorithm.as_str())
+                .header(header::CONTENT_ENCODING, if algorithm == CompressionAlgo::BR { "br" } else { "gzip" })
                 .body(body),
         };
         let headers = response.headers_mut();

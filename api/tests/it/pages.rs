@@ -126,7 +126,7 @@ async fn a_browser_that_is_lost_gets_a_page_and_a_program_a_problem() {
     let api = TestApi::start().await;
     for path in [
         "/nowhere",
-        "/p/<script>",
+        "/p/%3Cscript%3E",
         "/p/tooshort",
         "/o/B0D1XD1ZV3",
         "/o/B0D1XD1ZV3:ES:ES",

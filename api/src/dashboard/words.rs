@@ -416,7 +416,7 @@ words! {
     run_attempts: "Attempts", "Versuche";
     run_products: "Products", "Artikel";
     run_tokens: "Tokens", "Token";
-    run_error: "Error", "Fehler";
+    run_error: "Note", "Bemerkung";
     run_queued: "queued", "wartet";
     run_running: "running", "im Gang";
     run_succeeded: "succeeded", "gelungen";

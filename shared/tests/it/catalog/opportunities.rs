@@ -104,8 +104,7 @@ fn folded(text: &str) -> String {
         .replace('ä', "a")
         .replace('ö', "o")
         .replace('ü', "u")
-        .replace('é', "e")
-        .replace('è', "e")
+        .replace(['é', 'è'], "e")
 }
 
 fn random_query(random: &mut rand::rngs::SmallRng) -> OpportunityQuery {

@@ -13,13 +13,13 @@ use poem::endpoint::BoxEndpoint;
 use poem::error::ReadBodyError;
 use poem::http::uri::PathAndQuery;
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use poem::web::{Compress, CompressionLevel};
+use poem::web::Compress;
 use poem::{Endpoint, IntoEndpoint as _, IntoResponse as _, Request, Response, Route};
 use poem_openapi::{ContactObject, LicenseObject, OpenApiService};
 use rand::Rng as _;
 
 use crate::api::Api;
-use crate::encoding::{WORTH_COMPRESSING, choose, is_compressible};
+use crate::encoding::{QUICK, WORTH_COMPRESSING, choose, is_compressible};
 use crate::error::{PROBLEM_JSON, Problem};
 use crate::operations::Operations;
 use crate::routes::{Routes, routes};
@@ -39,12 +39,12 @@ pub fn app(api: Arc<Api>) -> impl Endpoint<Output = Response> + 'static {
     let document = service.spec();
     let around = Around {
         operations: Operations::of_document(&serde_json::from_str(&document).unwrap_or_default()),
-        api,
+        api: Arc::clone(&api),
     };
     Outside {
         around,
         operations: service.into_endpoint(),
-        files: dashboard::add_to(docs::add_to(Route::new(), document)),
+        files: dashboard::add_to(docs::add_to(Route::new(), document), &api),
     }
 }
 
@@ -89,10 +89,14 @@ impl Endpoint for Outside {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let encoding = choose(request.headers());
         let readable_by = origins::allowed(&self.around.api.config.cors_origins, request.headers());
+        let (query, asked) = (request.uri().query().map(str::to_owned), request.headers().clone());
 
         let mut response = match self.answer(request, readable_by.is_some()).await {
             Ok(response) => response,
-            Err(problem) => problem.to_response(&request_id),
+            Err(problem) => {
+                let page = dashboard::instead_of(&problem, query.as_deref(), &asked);
+                page.unwrap_or_else(|| problem.to_response(&request_id))
+            }
         };
 
         let headers = response.headers_mut();
@@ -240,7 +244,8 @@ async fn compress(mut response: Response, encoding: Option<poem::web::Compressio
         return response;
     }
     response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    let Some(algorithm) = encoding.filter(|_| content_type != PROBLEM_JSON) else {
+    let is_done = response.headers().contains_key(header::CONTENT_ENCODING);
+    let Some(algorithm) = encoding.filter(|_| content_type != PROBLEM_JSON && !is_done) else {
         return response;
     };
     // All bodies are in memory, so this waits for nothing.
@@ -254,8 +259,7 @@ async fn compress(mut response: Response, encoding: Option<poem::web::Compressio
     let is_worth_it = body.len() >= WORTH_COMPRESSING;
     response.set_body(body);
     if is_worth_it {
-        // Quick levels: answers change all the time, and the link is rarely the bottleneck.
-        Compress::new(response, algorithm).with_quality(CompressionLevel::Precise(4)).into_response()
+        Compress::new(response, algorithm).with_quality(QUICK).into_response()
     } else {
         response
     }

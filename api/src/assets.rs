@@ -1,10 +1,16 @@
 //! [`Asset`]: a file in the binary, served with its entity tag.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use poem::http::{HeaderValue, StatusCode, header};
-use poem::{Endpoint, Request, Response, RouteMethod, endpoint::make_sync};
+use poem::endpoint::make;
+use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
+use poem::web::{Compress, CompressionAlgo};
+use poem::{IntoResponse as _, Request, Response, RouteMethod};
+use tokio::sync::OnceCell;
 
 use crate::answer::{client_has, entity_tag};
+use crate::encoding::{QUICK, WORTH_COMPRESSING, choose, is_compressible};
 
 /// A file.
 #[derive(Debug, Clone)]
@@ -15,21 +21,43 @@ pub(crate) struct Asset {
     pub(crate) body: Bytes,
     /// For pages: what they may load and do.
     pub(crate) content_security_policy: Option<&'static str>,
+    /// How long a browser may keep it.
+    pub(crate) lifetime: Lifetime,
+}
+
+/// How long a browser may keep a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// It asks each time: a new version of the binary shows at once, and unchanged files cost a 304.
+    UntilChanged,
+    /// The name holds a fingerprint of the content.
+    ForEver,
+}
+
+impl Lifetime {
+    fn cache_control(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Lifetime::UntilChanged => "no-cache",
+            Lifetime::ForEver => "public, max-age=31536000, immutable",
+        })
+    }
 }
 
 impl Asset {
-    fn respond(&self, etag: &str, request: &Request) -> Response {
-        let mut response = if client_has(request.headers(), etag) {
-            Response::builder().status(StatusCode::NOT_MODIFIED).finish()
-        } else {
-            Response::builder().content_type(self.content_type).body(self.body.clone())
+    fn respond(&self, etag: &str, request: &HeaderMap, compressed: Option<(CompressionAlgo, Bytes)>) -> Response {
+        let mut response = match compressed {
+            _ if client_has(request, etag) => Response::builder().status(StatusCode::NOT_MODIFIED).finish(),
+            None => Response::builder().content_type(self.content_type).body(self.body.clone()),
+            Some((algorithm, body)) => Response::builder()
+                .content_type(self.content_type)
+                .header(header::CONTENT_ENCODING, if algorithm == CompressionAlgo::BR { "br" } else { "gzip" })
+                .body(body),
         };
         let headers = response.headers_mut();
         if let Ok(etag) = HeaderValue::from_str(etag) {
             headers.insert(header::ETAG, etag);
         }
-        // A new version of the binary shows at once; unchanged files cost a 304.
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(header::CACHE_CONTROL, self.lifetime.cache_control());
         if let Some(policy) = self.content_security_policy {
             headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
             headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
@@ -39,11 +67,45 @@ impl Asset {
 
     /// Serves it to GET and HEAD.
     pub(crate) fn route(self) -> RouteMethod {
-        let etag = entity_tag(&self.body);
-        poem::get(serve(self, etag))
+        let served = Arc::new(Served {
+            etag: entity_tag(&self.body),
+            asset: self,
+            brotli: OnceCell::new(),
+            gzip: OnceCell::new(),
+        });
+        poem::get(make(move |request: Request| {
+            let served = Arc::clone(&served);
+            async move { served.respond(request.headers()).await }
+        }))
     }
 }
 
-fn serve(asset: Asset, etag: String) -> impl Endpoint<Output = Response> + 'static {
-    make_sync(move |request| asset.respond(&etag, &request))
+/// A file, and what it is when compressed: megabytes are not worked through for every visitor.
+struct Served {
+    asset: Asset,
+    etag: String,
+    brotli: OnceCell<Bytes>,
+    gzip: OnceCell<Bytes>,
+}
+
+impl Served {
+    async fn respond(&self, request: &HeaderMap) -> poem::Result<Response> {
+        let is_worth_it = self.asset.body.len() >= WORTH_COMPRESSING && is_compressible(self.asset.content_type);
+        let algorithm = choose(request).filter(|_| is_worth_it && !client_has(request, &self.etag));
+        let compressed = match algorithm {
+            Some(algorithm) => Some((algorithm, self.compressed(algorithm).await?)),
+            None => None,
+        };
+        Ok(self.asset.respond(&self.etag, request, compressed))
+    }
+
+    async fn compressed(&self, algorithm: CompressionAlgo) -> poem::Result<Bytes> {
+        let cell = if algorithm == CompressionAlgo::BR { &self.brotli } else { &self.gzip };
+        let compress = async || -> poem::Result<Bytes> {
+            let plain = Response::builder().body(self.asset.body.clone());
+            let compressed = Compress::new(plain, algorithm).with_quality(QUICK).into_response();
+            Ok(compressed.into_body().into_bytes().await?)
+        };
+        cell.get_or_try_init(compress).await.cloned()
+    }
 }

@@ -6,7 +6,7 @@ use poem::web::Redirect;
 use poem::{Route, RouteMethod, endpoint::make_sync};
 use poem_openapi::OpenApiService;
 
-use crate::assets::Asset;
+use crate::assets::{Asset, Lifetime};
 
 const PAGE: &str = r#"<!doctype html>
 <html lang="en">
@@ -55,6 +55,7 @@ fn asset(content_type: &'static str, body: Bytes, content_security_policy: Optio
         content_type,
         body,
         content_security_policy,
+        lifetime: Lifetime::UntilChanged,
     }
     .route()
 }

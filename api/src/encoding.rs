@@ -2,10 +2,13 @@
 
 use poem::http::HeaderMap;
 use poem::http::header::ACCEPT_ENCODING;
-use poem::web::CompressionAlgo;
+use poem::web::{CompressionAlgo, CompressionLevel};
 
 /// Below this, headers weigh more than what is saved, bytes.
 pub(crate) const WORTH_COMPRESSING: usize = 1_024;
+
+/// Quick levels: answers change all the time, and the link is rarely the bottleneck.
+pub(crate) const QUICK: CompressionLevel = CompressionLevel::Precise(4);
 
 /// The best of brotli and gzip that the client takes; none unless it says so.
 pub(crate) fn choose(request: &HeaderMap) -> Option<CompressionAlgo> {

@@ -475,16 +475,19 @@ impl Parameter for Sort<ProductSort> {
     }
 }
 
-const OPPORTUNITY_FIELDS: [(&str, OpportunitySort); 10] = [
+const OPPORTUNITY_FIELDS: [(&str, OpportunitySort); 13] = [
     ("margin_percentage", OpportunitySort::MarginPercentage),
     ("margin", OpportunitySort::Margin),
     ("profit", OpportunitySort::Profit),
     ("roi", OpportunitySort::Roi),
     ("buffer", OpportunitySort::Buffer),
     ("score", OpportunitySort::Score),
+    ("confidence", OpportunitySort::Confidence),
     ("source_price_eur", OpportunitySort::SourcePriceEur),
     ("target_price_eur", OpportunitySort::TargetPriceEur),
+    ("title", OpportunitySort::Title),
     ("asin", OpportunitySort::Asin),
+    ("oldest_leg", OpportunitySort::OldestLeg),
     ("last_seen", OpportunitySort::LastSeen),
 ];
 

@@ -12,6 +12,7 @@ mod config;
 pub mod decode;
 pub mod dlq;
 pub mod fold;
+mod histories;
 mod limit;
 pub mod machine;
 mod metrics;

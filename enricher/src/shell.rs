@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 
 use shared::adapters::kafka::{EventLogError, Fenced, Intake, Intakes, Load, NextOffset, Record, Topic};
 use shared::crash::CrashPoint;
-use shared::domain::UnixMillis;
+use shared::domain::{Asin, UnixMillis};
 use shared::ports::{Catalog, Ports};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::config::Config;
+use crate::decode::{Input as Raw, history};
+use crate::histories::{self, Histories};
 use crate::machine::{Input, Machine, Moment, Output, Settled, Trouble};
 use crate::metrics;
 use crate::publish::Outlet;
@@ -39,6 +41,7 @@ pub struct Shell {
     linger: Duration,
     catalog: Arc<dyn Catalog>,
     outlet: Outlet,
+    histories: Mutex<Histories>,
 }
 
 struct State {
@@ -95,6 +98,7 @@ impl Shell {
             linger,
             catalog: Arc::clone(&ports.catalog),
             outlet: Outlet::new(ports.event_log.publisher()?, ports.event_log.topic_name(Topic::RawUpdates)),
+            histories: Mutex::default(),
         };
         Ok((Arc::new(shell), Work { outputs, counts }))
     }
@@ -150,7 +154,11 @@ impl Shell {
                 metrics::BATCH_PRODUCTS.observe(writes.len() as f64);
                 CrashPoint::CatalogWriting.pass();
                 let timer = metrics::WRITE_SECONDS.start_timer();
-                let result = self.catalog.write_products(&writes).await.map_err(|error| error.to_string());
+                let result = match self.write_histories(writes.iter().map(|write| write.value.product.asin)).await {
+                    Ok(()) => self.catalog.write_products(&writes).await.map_err(|error| error.to_string()),
+                    // Both are tried again.
+                    Err(reason) => Err(reason),
+                };
                 timer.observe_duration();
                 CrashPoint::CatalogWritten.pass();
                 Some(Input::WriteResult { call, result })
@@ -167,6 +175,32 @@ impl Shell {
             }
             Output::StoreOffset { .. } | Output::Pause { .. } | Output::Resume { .. } | Output::Settled(_) | Output::Trouble(..) => None,
         }
+    }
+
+    /// Writes the histories that wait for these articles; keeps them where that fails.
+    async fn write_histories(&self, asins: impl Iterator<Item = Asin>) -> Result<(), String> {
+        let waiting = self.histories().take(asins);
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let result = histories::write(self.catalog.as_ref(), &waiting).await;
+        if result.is_err() {
+            let mut histories = self.histories();
+            for (asin, marketplace, history) in waiting {
+                histories.put(asin, marketplace, history);
+            }
+        }
+        result
+    }
+
+    fn keep_history(&self, record: &Record) {
+        if let Some((asin, marketplace, history)) = history(&Raw::of(record), UnixMillis::now()) {
+            self.histories().put(asin, marketplace, history);
+        }
+    }
+
+    fn histories(&self) -> MutexGuard<'_, Histories> {
+        self.histories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When the machine has to be woken.
@@ -197,6 +231,7 @@ impl Shell {
     /// Takes in records of one partition, all before anything is done about the first. Returns how many were taken: none
     /// of a partition that is not owned or was closed, and none that was taken in before.
     pub fn push_all(&self, records: impl IntoIterator<Item = Record>) -> u64 {
+        let records: Vec<Record> = records.into_iter().inspect(|record| self.keep_history(record)).collect();
         let mut state = self.state();
         let before = state.machine.tally().consumed;
         let now = moment(self.began);

@@ -78,6 +78,22 @@ impl PriceSeries {
         self.points.first().map(|&(time, _)| time)
     }
 
+    /// The changes between two minutes, the last `most` of them: what stood at the beginning, then every price that differs
+    /// from the one before it.
+    #[must_use]
+    pub fn changes(&self, from: i64, to: i64, most: usize) -> Vec<(i64, Option<i64>)> {
+        let mut changes: Vec<(i64, Option<i64>)> = Vec::new();
+        for &(time, price) in self.points.iter().filter(|&&(time, _)| time <= to) {
+            let time = time.max(from);
+            match changes.last_mut() {
+                Some(last) if last.0 == time => last.1 = price,
+                Some(last) if last.1 == price => {}
+                _ => changes.push((time, price)),
+            }
+        }
+        changes.split_off(changes.len().saturating_sub(most))
+    }
+
     /// What the series was between two minutes. The beginning is moved to that of the series: before it, nothing is known.
     #[must_use]
     pub fn window(&self, from: i64, to: i64) -> Window {
@@ -458,6 +474,21 @@ mod tests {
 
     fn shown(value: Option<Decimal>) -> String {
         value.map_or_else(|| "none".into(), |value| value.to_string())
+    }
+
+    #[test]
+    fn changes_begin_with_what_stood_and_repeat_nothing() {
+        let series = PriceSeries::from_pairs(&[0, 1000, 10, 1000, 20, 1200, 30, -1, 40, -1, 50, 900]).unwrap();
+        for (from, to, most, expected) in [
+            (0, 60, 9, vec![(0, Some(1000)), (20, Some(1200)), (30, None), (50, Some(900))]),
+            (25, 60, 9, vec![(25, Some(1200)), (30, None), (50, Some(900))]),
+            (20, 45, 9, vec![(20, Some(1200)), (30, None)]),
+            (0, 60, 2, vec![(30, None), (50, Some(900))]),
+            (60, 60, 9, vec![(60, Some(900))]),
+            (-5, -1, 9, vec![]),
+        ] {
+            assert_eq!(series.changes(from, to, most), expected, "{from}..{to} {most}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod competition;
 mod costs;
 mod deliveries;
 mod health;
+mod history;
 mod metrics;
 mod opportunities;
 mod products;
@@ -28,6 +29,7 @@ use crate::values::Relation;
 /// All of them.
 pub(crate) type Routes = (
     products::ProductRoutes,
+    history::HistoryRoutes,
     opportunities::OpportunityRoutes,
     what_if::WhatIfRoutes,
     profit::ProfitRoutes,
@@ -43,6 +45,7 @@ pub(crate) type Routes = (
 pub(crate) fn routes(api: Arc<Api>) -> Routes {
     (
         products::ProductRoutes::new(Arc::clone(&api)),
+        history::HistoryRoutes::new(Arc::clone(&api)),
         opportunities::OpportunityRoutes::new(Arc::clone(&api)),
         what_if::WhatIfRoutes::new(Arc::clone(&api)),
         profit::ProfitRoutes::new(Arc::clone(&api)),

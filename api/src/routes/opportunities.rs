@@ -14,7 +14,7 @@ use shared::domain::listing::name_key;
 use shared::domain::opportunity::RatesUsed;
 use shared::domain::profit::ledger;
 use shared::domain::{Asin, Marketplace, Opportunity, OpportunityId, Percentage, Staleness, TrapReason, UnixMillis};
-use shared::ports::catalog::{OpportunityQuery, OpportunitySort, Sort};
+use shared::ports::catalog::{Facets, NameCount, OpportunityQuery, OpportunitySort, Sort};
 
 use super::assessment::{ScoreDocument, TrapDocument};
 use super::profit::LedgerDocument;
@@ -23,7 +23,7 @@ use crate::answer::Answered;
 use crate::api::Api;
 use crate::error::{FetchError, ItemFailure, ListFailure, Problem};
 use crate::freshness::DependsOn;
-use crate::params::{Cursor, DEFAULT_LIMIT, Limit, MinMargin, MinProfit, Name, Path, Query, TrapReasons};
+use crate::params::{Cursor, DEFAULT_LIMIT, Limit, MinMargin, MinProfit, Name, Path, Query, TrapReasons, Words};
 use crate::values::{Amount, Closed, CurrencyCode, Instant, Market, TrapCode};
 
 /// The handlers.
@@ -183,9 +183,30 @@ struct OpportunityListDocument {
     notice: Option<String>,
 }
 
+/// Names that active opportunities have.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(rename = "OpportunityFacets")]
+struct FacetsDocument {
+    /// Most frequent first.
+    brands: Vec<NameCountDocument>,
+    /// Root categories, likewise.
+    categories: Vec<NameCountDocument>,
+}
+
+/// A name and how many active opportunities have it.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(rename = "NameCount")]
+struct NameCountDocument {
+    /// As one of them writes it.
+    name: String,
+    /// How many.
+    count: u64,
+}
+
 /// What was asked, in one form.
 #[derive(Debug, Clone)]
 struct Asked {
+    text: Option<String>,
     min_margin: Option<Percentage>,
     min_profit: Option<i64>,
     min_roi: Option<Percentage>,
@@ -207,6 +228,7 @@ struct Asked {
 impl Asked {
     fn query(self, now: UnixMillis, staleness: Staleness) -> OpportunityQuery {
         OpportunityQuery {
+            text: self.text,
             min_margin: self.min_margin,
             min_profit: self.min_profit,
             min_roi: self.min_roi,
@@ -246,6 +268,8 @@ impl OpportunityRoutes {
     async fn list(
         &self,
         request: &Request,
+        /// Words that all occur in the article's title, brand or category; or an ASIN. The last may be a beginning.
+        q: Query<Words>,
         /// Margin of at least this many percent.
         min_margin: Query<MinMargin>,
         /// Profit of at least this, EUR; where it is not known it is not found. Likewise the next two.
@@ -280,7 +304,7 @@ impl OpportunityRoutes {
         category: Query<Name>,
         /// Active ones (the default), or those that are not.
         active: Query<bool>,
-        /// One field, `-` before it for descending; ties by id.
+        /// One field, `-` before it for descending; ties by id. `oldest_leg` is the older of the two `observed_at`.
         sort: Query<Sort<OpportunitySort>>,
         /// Items a page.
         limit: Query<Limit>,
@@ -288,6 +312,7 @@ impl OpportunityRoutes {
         cursor: Query<Cursor>,
     ) -> Result<Answered<OpportunityListDocument>, ListFailure> {
         let asked = Asked {
+            text: q.0.map(|words| words.0),
             min_margin: min_margin.0.map(MinMargin::at_least),
             min_profit: min_profit.0.map(MinProfit::cents),
             min_roi: min_roi.0.map(MinMargin::at_least),
@@ -311,6 +336,19 @@ impl OpportunityRoutes {
         let key = key("opportunities", &asked);
         let fetch = list(Arc::clone(&self.api), asked);
         let held = self.api.answer(DependsOn::Opportunities, &key, fetch).await?;
+        Ok(Answered::new(held, request.headers(), self.api.now()))
+    }
+
+    /// Brands and categories of opportunities
+    ///
+    /// Those of active opportunities with their numbers, most frequent first, at most 200 of each: what `brand` and `category`
+    /// can be asked for.
+    #[oai(path = "/opportunities/facets", method = "get", operation_id = "get_opportunity_facets")]
+    async fn facets(&self, request: &Request) -> Result<Answered<FacetsDocument>, ListFailure> {
+        let held = self
+            .api
+            .answer(DependsOn::Opportunities, "opportunity facets", facets(Arc::clone(&self.api)))
+            .await?;
         Ok(Answered::new(held, request.headers(), self.api.now()))
     }
 
@@ -350,6 +388,16 @@ async fn list(api: Arc<Api>, asked: Asked) -> Result<OpportunityListDocument, Fe
         total: page.total.into(),
         next_cursor: page.next_cursor,
         notice,
+    })
+}
+
+async fn facets(api: Arc<Api>) -> Result<FacetsDocument, FetchError> {
+    let legs_since = api.now().plus_millis(-api.config.staleness.leg_millis);
+    let Facets { brands, categories } = api.catalog.facets(legs_since).await?;
+    let documents = |counts: Vec<NameCount>| counts.into_iter().map(|NameCount { name, count }| NameCountDocument { name, count }).collect();
+    Ok(FacetsDocument {
+        brands: documents(brands),
+        categories: documents(categories),
     })
 }
 
@@ -466,6 +514,7 @@ mod tests {
     #[test]
     fn a_margin_below_what_is_recorded_is_told() {
         let asked = |hundredths: Option<i64>| Asked {
+            text: None,
             min_margin: hundredths.map(Percentage),
             min_profit: None,
             min_roi: None,

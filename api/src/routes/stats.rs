@@ -8,6 +8,7 @@ use poem::Request;
 use poem_openapi::{Object, OpenApi};
 use rust_decimal::Decimal;
 use serde::Serialize;
+use shared::adapters::kafka::consumer_lag;
 use shared::domain::money::round_half_up;
 use shared::domain::rates::RatesOrigin;
 use shared::domain::{Currency, ExchangeRates, Marketplace, Money, UnixMillis};
@@ -111,6 +112,10 @@ struct FeedDocument {
     /// Keepa tokens that come back per minute.
     #[oai(nullable)]
     refill_rate: Option<i64>,
+    /// Records that are not worked through yet, by consumer group (`enricher`, `detector` …), of the groups that run in this
+    /// process; null where none does: then each service's own `/metrics` tells (`consumer_lag`).
+    #[oai(nullable)]
+    lag: Option<BTreeMap<String, i64>>,
     /// The oldest price that an active opportunity rests on: from when its age counts.
     #[oai(nullable)]
     oldest_leg: Option<Instant>,
@@ -205,6 +210,7 @@ impl StatsDocument {
                 dlq_total: settled.dlq_total,
                 tokens_left: producer.and_then(|producer| producer.tokens_left),
                 refill_rate: producer.and_then(|producer| producer.refill_rate),
+                lag: Some(consumer_lag()).filter(|groups| !groups.is_empty()),
                 oldest_leg: statistics.oldest_leg.map(Instant),
             },
             exchange_rates: surroundings.rates.as_ref().map(|rates| RatesDocument::of(rates, now)),

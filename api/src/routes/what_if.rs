@@ -122,6 +122,7 @@ impl Asked {
 
     fn query(&self, legs_since: UnixMillis) -> OpportunityQuery {
         OpportunityQuery {
+            text: None,
             min_margin: None,
             min_profit: None,
             min_roi: None,

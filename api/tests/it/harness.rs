@@ -14,7 +14,7 @@ use shared::domain::{Asin, Opportunity, OpportunityId, StoredProduct, UnixMillis
 use shared::health::Health;
 use shared::ports::Catalog;
 use shared::ports::catalog::{
-    CatalogError, Condition, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
+    CatalogError, Condition, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
 };
 use tempfile::TempDir;
 
@@ -76,6 +76,11 @@ impl Catalog for FlakyCatalog {
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {
         self.searches.fetch_add(1, Ordering::SeqCst);
         self.reach()?.statistics(priced_after, legs_since).await
+    }
+
+    async fn facets(&self, legs_since: UnixMillis) -> Result<Facets, CatalogError> {
+        self.searches.fetch_add(1, Ordering::SeqCst);
+        self.reach()?.facets(legs_since).await
     }
 
     async fn read_states(&self, kind: StateKind, ids: &[String]) -> Result<Vec<Option<Versioned<StateRecord>>>, CatalogError> {

@@ -62,7 +62,7 @@ async fn a_parameter_that_cannot_be_used_is_a_400_that_names_it() {
         ("/opportunities?asin=short", "asin"),
         ("/opportunities?asin=B0D1XD1ZV3&asin=B0D1XD1ZV3", "asin"),
         ("/opportunities?market=DE", "market"),
-        ("/opportunities?sort=title", "sort"),
+        ("/opportunities?sort=price", "sort"),
         ("/opportunities?active=", "active"),
         ("/opportunities?cursor=x", "cursor"),
         ("/runs?status=done", "status"),

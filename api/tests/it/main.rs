@@ -4,6 +4,7 @@ mod alerts;
 mod caching;
 mod document;
 mod harness;
+mod history;
 mod http;
 mod opportunities;
 mod overview;

@@ -226,3 +226,23 @@ async fn one_that_never_was_is_404_and_a_malformed_id_400() {
         assert!(answer.json()["detail"].as_str().unwrap().starts_with("parameter id: "), "{}", answer.text());
     }
 }
+
+#[tokio::test]
+async fn words_names_and_every_column_order_the_list() {
+    let api = seeded().await;
+    for (query, expected) in [
+        ("q=b0d1xd1zv3", vec![REFERENCE]),
+        ("q=Article%20acme%20b000000001", vec!["B000000001:UK:DE"]),
+        ("q=nothing", vec![]),
+        ("q=article&sort=title", vec!["B000000001:UK:DE", "B000000002:DE:FR", REFERENCE]),
+        ("sort=-title&limit=1", vec![REFERENCE]),
+        ("sort=confidence", vec!["B000000001:UK:DE", "B000000002:DE:FR", REFERENCE]),
+        ("sort=-oldest_leg", vec!["B000000001:UK:DE", "B000000002:DE:FR", REFERENCE]),
+    ] {
+        assert_eq!(api.get(&format!("/opportunities?{query}")).await.ids(), expected, "{query}");
+    }
+    assert_eq!(
+        api.json("/opportunities/facets").await,
+        json!({"brands": [{"name": "Acme", "count": 3}], "categories": [{"name": "Garten", "count": 3}]})
+    );
+}

@@ -26,7 +26,7 @@ async fn stats_of_nothing_are_zeros_and_nulls() {
             "best_margin_percentage": null, "average_margin_percentage": null, "total_margin": 0, "last_updated": null,
             "routes": [route("DE", "UK"), route("UK", "DE")],
             "markets": {"DE": {"products": 0, "last_updated": null}, "UK": {"products": 0, "last_updated": null}},
-            "feed": {"records_total": 0, "dlq_total": 0, "tokens_left": null, "refill_rate": null, "oldest_leg": null},
+            "feed": {"records_total": 0, "dlq_total": 0, "tokens_left": null, "refill_rate": null, "lag": null, "oldest_leg": null},
             "exchange_rates": null
         })
     );
@@ -74,7 +74,7 @@ async fn stats_count_products_opportunities_and_the_feed() {
     assert_eq!(stats["markets"]["FR"], json!({"products": 0, "last_updated": null}));
     assert_eq!(
         stats["feed"],
-        json!({"records_total": 157, "dlq_total": 3, "tokens_left": 1180, "refill_rate": 20, "oldest_leg": "2026-01-11T11:57:00.000Z"})
+        json!({"records_total": 157, "dlq_total": 3, "tokens_left": 1180, "refill_rate": 20, "lag": null, "oldest_leg": "2026-01-11T11:57:00.000Z"})
     );
     let rates: Value = serde_json::from_str(r#"{"date": "2026-01-09", "rates": {"GBP": 0.8612}, "stale": false, "origin": "shipped"}"#).unwrap();
     assert_eq!(stats["exchange_rates"], rates);

@@ -76,7 +76,7 @@ async fn it_serves_without_an_event_log_and_stops_within_seconds_whoever_holds_a
     let answer = get(address, "/opportunities").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.contains("\"margin\":7.00,\"margin_percentage\":14.59,"), "{answer}");
-    assert!(get(address, "/").await.contains("Cross-market opportunities"));
+    assert!(get(address, "/").await.contains("Cross-market arbitrage"));
     assert!(get(address, "/products?limit=0").await.contains("parameter limit: "));
     assert!(get(address, "/health").await.starts_with("HTTP/1.1 503 "));
 

@@ -11,7 +11,7 @@ use shared::config::Environment;
 use shared::domain::opportunity::EventKind;
 use shared::domain::{Asin, Opportunity, OpportunityId, Percentage, StoredProduct, UnixMillis};
 use shared::ports::catalog::{
-    CatalogError, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
+    CatalogError, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
 };
 use shared::wire::OpportunityEvent;
 use shared::wire::alert::{Delivery, DeliveryStatus};
@@ -64,6 +64,10 @@ impl Catalog for Dying {
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {
         self.inner.statistics(priced_after, legs_since).await
     }
+    async fn facets(&self, legs_since: UnixMillis) -> Result<Facets, CatalogError> {
+        self.inner.facets(legs_since).await
+    }
+
     async fn read_states(&self, kind: StateKind, ids: &[String]) -> Result<Vec<Option<Versioned<StateRecord>>>, CatalogError> {
         self.inner.read_states(kind, ids).await
     }

@@ -6,7 +6,7 @@ use shared::adapters::kafka::RecordOffset;
 use shared::domain::Marketplace::{ES, IT, UK};
 use shared::domain::opportunity::ClosedReason;
 use shared::domain::{Marketplace, Opportunity, OpportunityId};
-use shared::ports::catalog::{CatalogError, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned};
+use shared::ports::catalog::{CatalogError, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned};
 
 use super::*;
 use crate::bench::{Bench, document, product, until, within};
@@ -102,6 +102,10 @@ impl Catalog for Faulty {
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {
         self.inner.statistics(priced_after, legs_since).await
     }
+    async fn facets(&self, legs_since: UnixMillis) -> Result<Facets, CatalogError> {
+        self.inner.facets(legs_since).await
+    }
+
     async fn read_states(&self, kind: StateKind, ids: &[String]) -> Result<Vec<Option<Versioned<StateRecord>>>, CatalogError> {
         self.inner.read_states(kind, ids).await
     }

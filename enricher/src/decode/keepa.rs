@@ -10,8 +10,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::domain::history::HistoryFacts;
-use shared::domain::price::{AttributeFacts, BuyBoxFacts, Category, OfferFacts, PriceFacts, SeriesStatistics, StatisticsFacts, StatisticsOrigin};
+use shared::domain::price::{AttributeFacts, BuyBoxFacts, Category, OfferFacts, PriceFacts, PriceKind, SeriesStatistics, StatisticsFacts, StatisticsOrigin};
 use shared::domain::{Asin, KeepaMinutes, MarketState, ObservedAt, Register, UnixMillis};
+use shared::wire::state::HistoryRecord;
 
 use super::json::{self, Field, Wishes};
 use super::{Refusal, RefusalClass, check_clock, sellers, title};
@@ -28,6 +29,9 @@ const COUNT_NEW: usize = 11;
 const BUY_BOX: usize = 18;
 const COUNT_NEW_FBA: usize = 34;
 const COUNT_NEW_FBM: usize = 35;
+
+/// History is kept for people this far back.
+const HISTORY_MINUTES: i64 = 180 * 24 * 60;
 
 const IMAGE_PREFIX: &str = "https://m.media-amazon.com/images/I/";
 
@@ -254,6 +258,27 @@ impl KeepaProduct<'_> {
         state.offers = register(observed_at, facts.offers);
         state.attributes = register(observed_at, attributes);
         Ok(state)
+    }
+
+    /// What the price was over time: of the buy box, else the lowest new offer, else Amazon's own. None where no history came
+    /// or no price was ever in it.
+    pub(super) fn history(&self, fetched_at: UnixMillis, now: UnixMillis) -> Option<HistoryRecord> {
+        let wishes = Wishes::default();
+        let last_update = self.last_update(fetched_at, now).ok()?;
+        let csv = slots("product.csv", self.csv).ok()??;
+        let to = i64::from(last_update.0);
+        let kinds = [(PriceKind::BuyBox, BUY_BOX), (PriceKind::New, NEW), (PriceKind::Amazon, AMAZON)];
+        kinds.into_iter().find_map(|(kind, index)| {
+            let changes = history(&csv, index, &wishes)?.changes(to - HISTORY_MINUTES, to, HistoryRecord::MOST);
+            let has_price = changes.iter().any(|(_, price)| price.is_some());
+            let minutes = |time: i64| i32::try_from(time).ok().map(KeepaMinutes);
+            has_price.then(|| HistoryRecord {
+                observed_at: ObservedAt { last_update, fetched_at },
+                kind,
+                to: last_update,
+                points: changes.into_iter().filter_map(|(time, price)| Some((minutes(time)?, price))).collect(),
+            })
+        })
     }
 
     /// Keepa's last update; missing, 0 or negative, it is the minute of the fetch.

@@ -30,6 +30,7 @@ use serde_json::value::RawValue;
 use shared::adapters::kafka::Record;
 use shared::domain::price::{AttributeFacts, PriceFacts};
 use shared::domain::{Asin, KeepaMinutes, MarketState, Marketplace, ObservedAt, Product, Register, Source, UnixMillis};
+use shared::wire::state::HistoryRecord;
 
 use json::{Field, Wishes};
 
@@ -205,6 +206,22 @@ pub fn decode(input: &Input<'_>, now: UnixMillis) -> Result<Decoded, Refusal> {
     })?;
     let is_envelope = head.v.is_some() || head.product.is_some() || head.domain_id.is_some();
     if is_envelope { envelope(input, &head, now) } else { bare(input, &head, now) }
+}
+
+/// What a record tells of its marketplace's price over time; none where it brought no history. Of a record that [`decode`]
+/// took.
+#[must_use]
+pub fn history(input: &Input<'_>, now: UnixMillis) -> Option<(Asin, Marketplace, HistoryRecord)> {
+    let text = std::str::from_utf8(input.payload?).ok()?;
+    // Most records bring none, and those that do are large.
+    let (_, after) = text.split_once("\"csv\"")?;
+    after.trim_start_matches([' ', ':']).starts_with('[').then_some(())?;
+    let head: Head<'_> = serde_json::from_str(text).ok()?;
+    let asin = asin_of("asin", head.asin).ok()?;
+    let marketplace = marketplace_of("domain_id", head.domain_id).ok()?;
+    let fetched_at = json::needed_time("fetched_at_ms", head.fetched_at_ms).ok()?.map(UnixMillis)?;
+    let product: keepa::KeepaProduct<'_> = json::needed_object("product", head.product).ok()??;
+    Some((asin, marketplace, product.history(fetched_at, now)?))
 }
 
 /// `{"v":1,"asin","domain_id","fetched_at_ms","source","run_id","product"}`.

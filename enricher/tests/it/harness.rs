@@ -18,7 +18,7 @@ use shared::config::Environment;
 use shared::domain::{Asin, Marketplace, Opportunity, OpportunityId, Product, StoredProduct, UnixMillis};
 use shared::health::{Condition as Health, Health as Board};
 use shared::ports::catalog::{
-    CatalogError, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Version, Versioned, Write, WriteOutcome,
+    CatalogError, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Version, Versioned, Write, WriteOutcome,
 };
 use shared::ports::{Catalog, Ports};
 use shared::wire::ProductDocument;
@@ -441,6 +441,10 @@ impl Catalog for FaultyCatalog {
 
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {
         self.inner.statistics(priced_after, legs_since).await
+    }
+
+    async fn facets(&self, legs_since: UnixMillis) -> Result<Facets, CatalogError> {
+        self.inner.facets(legs_since).await
     }
 
     async fn read_states(&self, kind: StateKind, ids: &[String]) -> Result<Vec<Option<Versioned<StateRecord>>>, CatalogError> {

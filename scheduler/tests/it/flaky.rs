@@ -7,7 +7,7 @@ use shared::adapters::embedded::catalog::EmbeddedCatalog;
 use shared::domain::{Asin, Opportunity, OpportunityId, StoredProduct, UnixMillis};
 use shared::ports::Catalog;
 use shared::ports::catalog::{
-    CatalogError, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
+    CatalogError, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
 };
 
 /// The embedded catalog, with a number of failures to come.
@@ -88,6 +88,10 @@ impl Catalog for FlakyCatalog {
 
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {
         self.inner.statistics(priced_after, legs_since).await
+    }
+
+    async fn facets(&self, legs_since: UnixMillis) -> Result<Facets, CatalogError> {
+        self.inner.facets(legs_since).await
     }
 
     async fn read_states(&self, kind: StateKind, ids: &[String]) -> Result<Vec<Option<Versioned<StateRecord>>>, CatalogError> {

@@ -156,6 +156,7 @@ impl Paged for ProductQuery {
 impl Paged for OpportunityQuery {
     fn fingerprint(&self) -> String {
         let OpportunityQuery {
+            text,
             min_margin,
             min_profit,
             min_roi,
@@ -174,20 +175,22 @@ impl Paged for OpportunityQuery {
         let active = self.active.map(|(wanted, _)| wanted);
         let sort = self.sort;
         hash(&format!(
-            "opportunities {min_margin:?} {min_profit:?} {min_roi:?} {min_buffer:?} {min_confidence:?} {trap:?} {without_traps:?} {source:?} {target:?} {asin:?} {brand:?} {category:?} {active:?} {sort:?}"
+            "opportunities {text:?} {min_margin:?} {min_profit:?} {min_roi:?} {min_buffer:?} {min_confidence:?} {trap:?} {without_traps:?} {source:?} {target:?} {asin:?} {brand:?} {category:?} {active:?} {sort:?}"
         ))
     }
 
     fn orders_by(&self, value: &SortValue) -> bool {
         match self.sort.field {
             OpportunitySort::Asin => matches!(value, SortValue::Text(_)),
-            OpportunitySort::Profit | OpportunitySort::Roi | OpportunitySort::Buffer | OpportunitySort::Score => {
+            OpportunitySort::Title => matches!(value, SortValue::Text(_) | SortValue::Missing),
+            OpportunitySort::Profit | OpportunitySort::Roi | OpportunitySort::Buffer | OpportunitySort::Score | OpportunitySort::Confidence => {
                 matches!(value, SortValue::Integer(_) | SortValue::Missing)
             }
             OpportunitySort::MarginPercentage
             | OpportunitySort::Margin
             | OpportunitySort::SourcePriceEur
             | OpportunitySort::TargetPriceEur
+            | OpportunitySort::OldestLeg
             | OpportunitySort::LastSeen => matches!(value, SortValue::Integer(_)),
         }
     }
@@ -257,6 +260,15 @@ pub(super) fn place_of_opportunity(opportunity: &Opportunity, sort: OpportunityS
             let score = opportunity.assessment.as_ref().and_then(|assessment| assessment.score);
             score.map_or(SortValue::Missing, |score| SortValue::Integer(score.value.0))
         }
+        OpportunitySort::Confidence => {
+            let confidence = opportunity.assessment.as_ref().map(|assessment| assessment.confidence);
+            confidence.map_or(SortValue::Missing, |confidence| SortValue::Integer(confidence.0))
+        }
+        OpportunitySort::Title => opportunity
+            .title
+            .as_deref()
+            .map_or(SortValue::Missing, |title| SortValue::Text(name_key(title))),
+        OpportunitySort::OldestLeg => SortValue::Integer(opportunity.oldest_leg().0),
         OpportunitySort::MarginPercentage => SortValue::Integer(opportunity.margin_percentage.0),
         OpportunitySort::Margin => SortValue::Integer(opportunity.margin.minor),
         OpportunitySort::SourcePriceEur => SortValue::Integer(opportunity.source_price_eur.minor),

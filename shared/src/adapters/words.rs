@@ -2,7 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::wire::ProductDocument;
+use crate::wire::{OpportunityDocument, ProductDocument};
 
 /// Longer words are cut, when indexed and when looked for: no name has one.
 const MAX_WORD_CHARACTERS: usize = 100;
@@ -41,6 +41,12 @@ fn indexed<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
 
 /// What a product is found by.
 pub(super) fn of_product(document: &ProductDocument) -> String {
+    let names = [&document.title, &document.brand, &document.category];
+    indexed(names.into_iter().flatten().map(String::as_str).chain([document.asin.as_str()]))
+}
+
+/// What an opportunity is found by: the same of its article.
+pub(super) fn of_opportunity(document: &OpportunityDocument) -> String {
     let names = [&document.title, &document.brand, &document.category];
     indexed(names.into_iter().flatten().map(String::as_str).chain([document.asin.as_str()]))
 }

@@ -129,9 +129,12 @@ pub enum OpportunitySort {
     Roi,
     Buffer,
     Score,
+    Confidence,
     SourcePriceEur,
     TargetPriceEur,
+    Title,
     Asin,
+    OldestLeg,
     LastSeen,
 }
 
@@ -162,6 +165,8 @@ pub struct ProductQuery {
 /// A search for opportunities; all given conditions hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpportunityQuery {
+    /// Words that must all occur in title, brand or category, or an ASIN; the last may be a beginning.
+    pub text: Option<String>,
     /// At least this margin.
     pub min_margin: Option<Percentage>,
     /// At least this profit for the configured seller, euro cents; what has none does not match.
@@ -267,6 +272,27 @@ pub struct RouteStatistics {
     pub margin_percentage_sum: i64,
 }
 
+/// A name and how many have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct NameCount {
+    pub name: String,
+    pub count: u64,
+}
+
+/// The names that active opportunities have, most frequent first, at most [`Facets::MOST`] of each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Facets {
+    pub brands: Vec<NameCount>,
+    pub categories: Vec<NameCount>,
+}
+
+impl Facets {
+    /// More names than anybody looks through.
+    pub const MOST: usize = 200;
+}
+
 /// A collection of state records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
@@ -282,11 +308,13 @@ pub enum StateKind {
     Alerts,
     /// What was sent, is to be sent, or waits for a digest.
     Deliveries,
+    /// What an article's price in one marketplace was over time.
+    Histories,
 }
 
 impl StateKind {
     /// All of them.
-    pub const ALL: [StateKind; 8] = [
+    pub const ALL: [StateKind; 9] = [
         StateKind::Runs,
         StateKind::Watchlist,
         StateKind::Rates,
@@ -295,6 +323,7 @@ impl StateKind {
         StateKind::AlertRules,
         StateKind::Alerts,
         StateKind::Deliveries,
+        StateKind::Histories,
     ];
 
     /// `state-runs`, `state-watchlist`, …
@@ -309,6 +338,7 @@ impl StateKind {
             StateKind::AlertRules => "state-alert-rules",
             StateKind::Alerts => "state-alerts",
             StateKind::Deliveries => "state-deliveries",
+            StateKind::Histories => "state-histories",
         }
     }
 }
@@ -372,6 +402,9 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// Counts; a product is active if priced after `priced_after`, an opportunity if open and its oldest leg is not before `legs_since`.
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError>;
+
+    /// Brands and categories of active opportunities; active as for [`Catalog::statistics`].
+    async fn facets(&self, legs_since: UnixMillis) -> Result<Facets, CatalogError>;
 
     /// State records by id, in real time, in the order asked for.
     async fn read_states(&self, kind: StateKind, ids: &[String]) -> Result<Vec<Option<Versioned<StateRecord>>>, CatalogError>;

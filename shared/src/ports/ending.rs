@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::Catalog;
-use super::catalog::{CatalogError, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome};
+use super::catalog::{
+    CatalogError, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
+};
 use crate::domain::{Asin, Opportunity, OpportunityId, StoredProduct, UnixMillis};
 
 /// Passes calls on to the catalog inside, until it is too late.
@@ -75,6 +77,10 @@ impl Catalog for EndingCatalog {
 
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {
         self.in_time(self.inner.statistics(priced_after, legs_since)).await
+    }
+
+    async fn facets(&self, legs_since: UnixMillis) -> Result<Facets, CatalogError> {
+        self.in_time(self.inner.facets(legs_since)).await
     }
 
     async fn read_states(&self, kind: StateKind, ids: &[String]) -> Result<Vec<Option<Versioned<StateRecord>>>, CatalogError> {

@@ -6,10 +6,11 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::job::JobRequest;
+use crate::domain::price::PriceKind;
 use crate::domain::profit::tables::{FeeTable, Tables, VatTable};
 use crate::domain::profit::{Seller, SellerProfile};
 use crate::domain::rates::{ExchangeRates, RatesOrigin};
-use crate::domain::{Asin, Currency, Marketplace, UnixMillis};
+use crate::domain::{Asin, Currency, KeepaMinutes, Marketplace, ObservedAt, UnixMillis};
 
 /// State of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -188,6 +189,32 @@ impl SellerDocument {
                 fees: FeeTable::parse(&self.fee_table).ok()?,
             },
         })
+    }
+}
+
+/// `state-histories`, id `ASIN:MARKET`: what the article's landed price was over time, as the newest record that brought its
+/// history tells it. For people to look at: nothing is computed from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct HistoryRecord {
+    /// When the record was true; an older one never takes its place.
+    pub observed_at: ObservedAt,
+    /// Which price it is.
+    pub kind: PriceKind,
+    /// Where it ends: after that the price is not known from here.
+    pub to: KeepaMinutes,
+    /// In ascending order, each with the price from then on in minor units, none = no offer. At most [`HistoryRecord::MOST`].
+    pub points: Vec<(KeepaMinutes, Option<i64>)>,
+}
+
+impl HistoryRecord {
+    /// More changes than a chart can show.
+    pub const MOST: usize = 400;
+
+    /// Its id.
+    #[must_use]
+    pub fn id(asin: Asin, marketplace: Marketplace) -> String {
+        format!("{asin}:{marketplace}")
     }
 }
 

@@ -13,6 +13,7 @@ use super::client::{Client, malformed};
 use super::languages;
 use crate::adapters::paging::refuse_id;
 use crate::adapters::words;
+use crate::domain::listing::name_key;
 use crate::domain::{Opportunity, StoredProduct, UnixMillis};
 use crate::ports::catalog::{CatalogError, StateRecord, Version, Versioned, Write};
 use crate::wire::{OpportunityDocument, ProductDocument};
@@ -39,17 +40,9 @@ impl Document for StoredProduct {
 
     fn to_source(&self) -> Vec<u8> {
         let document = ProductDocument::from(self.clone());
-        // What is searched is this adapter's and no part of the document that others read.
         let words = json_bytes(&words::of_product(&document));
         let texts = json_bytes(&languages::texts(&document));
-        let mut source = json_bytes(&document);
-        source.pop();
-        for (name, value) in [("words", words), ("texts", texts)] {
-            source.extend_from_slice(format!(",\"{name}\":").as_bytes());
-            source.extend_from_slice(&value);
-        }
-        source.push(b'}');
-        source
+        with_fields(json_bytes(&document), [("words", words), ("texts", texts)])
     }
 
     fn from_source(source: &str) -> serde_json::Result<Self> {
@@ -63,7 +56,10 @@ impl Document for Opportunity {
     }
 
     fn to_source(&self) -> Vec<u8> {
-        json_bytes(&OpportunityDocument::from(self.clone()))
+        let document = OpportunityDocument::from(self.clone());
+        let mut searched = vec![("words", json_bytes(&words::of_opportunity(&document)))];
+        searched.extend(document.title.as_deref().map(|title| ("title_key", json_bytes(&name_key(title)))));
+        with_fields(json_bytes(&document), searched)
     }
 
     fn from_source(source: &str) -> serde_json::Result<Self> {
@@ -97,6 +93,17 @@ impl Document for StateRecord {
         let StateDocument { id, group, status, at, body } = serde_json::from_str(source)?;
         Ok(StateRecord { id, group, status, at, body })
     }
+}
+
+/// Adds what is searched to an object: it is this adapter's and no part of the document that others read.
+fn with_fields(mut source: Vec<u8>, fields: impl IntoIterator<Item = (&'static str, Vec<u8>)>) -> Vec<u8> {
+    source.pop();
+    for (name, value) in fields {
+        source.extend_from_slice(format!(",\"{name}\":").as_bytes());
+        source.extend_from_slice(&value);
+    }
+    source.push(b'}');
+    source
 }
 
 fn json_bytes<T: Serialize>(document: &T) -> Vec<u8> {

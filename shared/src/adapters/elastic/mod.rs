@@ -48,7 +48,7 @@ use crate::adapters::paging::{StateList, place_of_opportunity, place_of_product,
 use crate::domain::{Asin, Opportunity, OpportunityId, StoredProduct, UnixMillis};
 use crate::ports::Catalog;
 use crate::ports::catalog::{
-    CatalogError, Condition, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
+    CatalogError, Condition, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
 };
 
 /// A [`Catalog`] in an Elasticsearch cluster.
@@ -254,6 +254,10 @@ impl Catalog for ElasticCatalog {
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {
         let (products, opportunities) = (self.alias(Collection::Products), self.alias(Collection::Opportunities));
         statistics::compute(&self.client, &products, &opportunities, priced_after, legs_since).await
+    }
+
+    async fn facets(&self, legs_since: UnixMillis) -> Result<Facets, CatalogError> {
+        statistics::facets(&self.client, &self.alias(Collection::Opportunities), legs_since).await
     }
 
     async fn read_states(&self, kind: StateKind, ids: &[String]) -> Result<Vec<Option<Versioned<StateRecord>>>, CatalogError> {

@@ -126,11 +126,16 @@ fn text_condition(text: &str) -> Value {
     if words.is_empty() {
         return json!({"match_none": {}});
     }
-    let mut alternatives = vec![json!({"match_bool_prefix": {"words": {"query": words.join(" "), "operator": "and"}}})];
+    let mut alternatives = vec![typed(&words)];
     if text.chars().count() <= MAX_ANALYSED_CHARACTERS {
         alternatives.extend(Language::ALL.map(|language| json!({"match": {language.field(): {"query": text, "operator": "and"}}})));
     }
     json!({"bool": {"should": alternatives, "minimum_should_match": 1}})
+}
+
+/// Every word as it is typed, and the last as a beginning.
+fn typed(words: &[String]) -> Value {
+    json!({"match_bool_prefix": {"words": {"query": words.join(" "), "operator": "and"}}})
 }
 
 pub(super) fn opportunities(query: &OpportunityQuery) -> Search {
@@ -138,6 +143,10 @@ pub(super) fn opportunities(query: &OpportunityQuery) -> Search {
     if let Some((wanted, since)) = query.active {
         let active = active_opportunity(since);
         conditions.push(if wanted { active } else { none_of(active) });
+    }
+    if let Some(text) = &query.text {
+        let words = words::query_words(text);
+        conditions.push(if words.is_empty() { json!({"match_none": {}}) } else { typed(&words) });
     }
     if let Some(least) = query.min_margin {
         conditions.push(json!({"range": {"margin_percentage": {"gte": least}}}));
@@ -168,6 +177,9 @@ pub(super) fn opportunities(query: &OpportunityQuery) -> Search {
         OpportunitySort::Roi => "net.roi",
         OpportunitySort::Buffer => "net.buffer",
         OpportunitySort::Score => "assessment.score.value",
+        OpportunitySort::Confidence => "assessment.confidence",
+        OpportunitySort::Title => "title_key",
+        OpportunitySort::OldestLeg => "oldest_leg_at",
         OpportunitySort::SourcePriceEur => "source_price_eur.minor",
         OpportunitySort::TargetPriceEur => "target_price_eur.minor",
         OpportunitySort::Asin => "asin",
@@ -176,7 +188,10 @@ pub(super) fn opportunities(query: &OpportunityQuery) -> Search {
     Search {
         filter: all_of(conditions),
         sort: order(field, query.sort.descending, "id"),
-        missing: missing_number(query.sort.descending),
+        missing: match query.sort.field {
+            OpportunitySort::Title => Value::Null,
+            _ => missing_number(query.sort.descending),
+        },
     }
 }
 

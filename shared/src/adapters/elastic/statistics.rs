@@ -11,7 +11,7 @@ use serde_json::{Number, Value, json};
 use super::client::{Client, malformed};
 use super::search::{SHARD_TIMEOUT, active_opportunity, refuse_partial};
 use crate::domain::{Marketplace, Percentage, UnixMillis};
-use crate::ports::catalog::{CatalogError, MarketStatistics, RouteStatistics, Statistics};
+use crate::ports::catalog::{CatalogError, Facets, MarketStatistics, NameCount, RouteStatistics, Statistics};
 
 const WHAT: &str = "statistics";
 
@@ -144,6 +144,69 @@ pub(super) async fn compute(
     }
     statistics.routes.sort_by_key(|route| (route.source, route.target));
     Ok(statistics)
+}
+
+#[derive(Deserialize)]
+struct NameCounts {
+    brands: Buckets<NameBucket>,
+    categories: Buckets<NameBucket>,
+}
+
+#[derive(Deserialize)]
+struct NameBucket {
+    doc_count: u64,
+    written: Written,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    hits: WrittenHits,
+}
+
+#[derive(Deserialize)]
+struct WrittenHits {
+    hits: Vec<WrittenHit>,
+}
+
+#[derive(Deserialize)]
+struct WrittenHit {
+    #[serde(rename = "_source")]
+    source: Names,
+}
+
+#[derive(Deserialize)]
+struct Names {
+    brand: Option<String>,
+    category: Option<String>,
+}
+
+pub(super) async fn facets(client: &Client, opportunities: &str, legs_since: UnixMillis) -> Result<Facets, CatalogError> {
+    // Names as one of the opportunities that have them writes it.
+    let names = |key: &str, name: &str| {
+        json!({
+            "terms": {"field": key, "size": Facets::MOST, "order": [{"_count": "desc"}, {"_key": "asc"}]},
+            "aggs": {"written": {"top_hits": {"size": 1, "_source": [name]}}},
+        })
+    };
+    let body = json!({
+        "size": 0,
+        "track_total_hits": true,
+        "timeout": SHARD_TIMEOUT,
+        "query": active_opportunity(legs_since),
+        "aggs": {"brands": names("brand_key", "brand"), "categories": names("category_key", "category")},
+    });
+    let answer: Answer<NameCounts> = aggregate(client, opportunities, &body).await?;
+    let counts = |buckets: Vec<NameBucket>, name: fn(Names) -> Option<String>| {
+        let count = |bucket: NameBucket| {
+            let name = name(bucket.written.hits.hits.into_iter().next()?.source)?;
+            Some(NameCount { name, count: bucket.doc_count })
+        };
+        buckets.into_iter().filter_map(count).collect()
+    };
+    Ok(Facets {
+        brands: counts(answer.aggregations.brands.buckets, |names| names.brand),
+        categories: counts(answer.aggregations.categories.buckets, |names| names.category),
+    })
 }
 
 async fn aggregate<A: for<'de> Deserialize<'de>>(client: &Client, alias: &str, body: &Value) -> Result<Answer<A>, CatalogError> {

@@ -1,7 +1,9 @@
 //! What the event log counts, in the process-wide registry. Labels never carry keys of records.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use prometheus::core::Collector as _;
 use prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, register_gauge_vec, register_int_counter_vec, register_int_gauge, register_int_gauge_vec};
 
 /// Names are fixed and registered once, so a refusal is a mistake in this file.
@@ -36,6 +38,21 @@ pub(super) static SKIPPED_REVOKED: LazyLock<IntCounterVec> = LazyLock::new(|| {
 
 pub(super) static CONSUMER_LAG: LazyLock<IntGaugeVec> =
     LazyLock::new(|| register_int_gauge_vec!("consumer_lag", "Records behind the end of the partition", &["group", "partition"]).expect(REGISTERED_ONCE));
+
+/// Records behind the end of the log, by group, of the groups that this process has members of.
+#[must_use]
+pub fn consumer_lag() -> BTreeMap<String, i64> {
+    let mut groups = BTreeMap::new();
+    for metric in CONSUMER_LAG.collect().iter().flat_map(|family| family.get_metric()) {
+        let labels: BTreeMap<&str, &str> = metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
+        if let (Some(&group), Some(&partition)) = (labels.get("group"), labels.get("partition")) {
+            // As the gauge has it: a family tells whole numbers as floating point.
+            let records = CONSUMER_LAG.with_label_values(&[group, partition]).get();
+            *groups.entry(group.to_owned()).or_insert(0) += records;
+        }
+    }
+    groups
+}
 
 pub(super) static CONSUMER_LAG_SECONDS: LazyLock<GaugeVec> =
     LazyLock::new(|| register_gauge_vec!("consumer_lag_seconds", "Age of the oldest unsettled record", &["group", "partition"]).expect(REGISTERED_ONCE));

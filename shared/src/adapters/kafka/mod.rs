@@ -45,6 +45,7 @@ pub use error::{EventLogError, PublishError};
 pub use follow::FollowFrom;
 pub use health::Health;
 pub use intake::{Fenced, Intake, Intakes, Load};
+pub use metrics::consumer_lag;
 pub use partition::{ConsumerLimits, Lease, LeaseLost};
 pub use publisher::Publisher;
 pub use read::Extent;

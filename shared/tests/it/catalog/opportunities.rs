@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
+use shared::domain::listing::name_key;
 use shared::domain::{Opportunity, Percentage, TrapReason};
-use shared::ports::catalog::{CatalogError, OpportunityQuery, OpportunitySort};
+use shared::ports::catalog::{CatalogError, NameCount, OpportunityQuery, OpportunitySort};
 
-use super::samples::{CATEGORIES, MARKETS, asin, at, opportunities, opportunity_query, random};
+use super::samples::{CATEGORIES, MARKETS, NOUNS, asin, at, opportunities, opportunity_query, random};
 use super::{Subject, all_written, contract, creates};
 
 contract!(
     random_searches_equal_a_filter_over_a_list,
+    words_of_the_article_find_it_and_the_last_may_be_a_beginning,
+    facets_count_the_names_of_active_ones,
     activity_is_the_flag_and_the_age_of_the_older_leg,
     a_cursor_of_another_query_is_refused,
 );
@@ -31,7 +34,8 @@ fn matches(opportunity: &Opportunity, query: &OpportunityQuery) -> bool {
     let net = opportunity.net.as_ref();
     let assessment = opportunity.assessment.as_ref();
     let has = |reason| assessment.is_some_and(|assessment| assessment.traps.iter().any(|trap| trap.reason == reason));
-    query.min_margin.is_none_or(|least| opportunity.margin_percentage >= least)
+    query.text.as_ref().is_none_or(|text| has_words(opportunity, text))
+        && query.min_margin.is_none_or(|least| opportunity.margin_percentage >= least)
         && query.min_profit.is_none_or(|least| net.is_some_and(|net| net.profit.minor >= least))
         && query.min_roi.is_none_or(|least| net.and_then(|net| net.roi).is_some_and(|roi| roi >= least))
         && query
@@ -64,6 +68,9 @@ fn expected(opportunities: &[Opportunity], query: &OpportunityQuery) -> Vec<Oppo
             OpportunitySort::Roi => by(|opportunity| Some(opportunity.net.as_ref()?.roi?.0)),
             OpportunitySort::Buffer => by(|opportunity| Some(opportunity.net.as_ref()?.buffer?.0)),
             OpportunitySort::Score => by(|opportunity| Some(opportunity.assessment.as_ref()?.score?.value.0)),
+            OpportunitySort::Confidence => by(|opportunity| Some(opportunity.assessment.as_ref()?.confidence.0)),
+            OpportunitySort::Title => name_key_of(left).cmp(&name_key_of(right)),
+            OpportunitySort::OldestLeg => left.oldest_leg().cmp(&right.oldest_leg()),
             OpportunitySort::MarginPercentage => left.margin_percentage.cmp(&right.margin_percentage),
             OpportunitySort::Margin => left.margin.minor.cmp(&right.margin.minor),
             OpportunitySort::SourcePriceEur => left.source_price_eur.minor.cmp(&right.source_price_eur.minor),
@@ -75,6 +82,29 @@ fn expected(opportunities: &[Opportunity], query: &OpportunityQuery) -> Vec<Oppo
         by_field.then(left.id.to_string().cmp(&right.id.to_string()))
     });
     found
+}
+
+/// A word of the samples' titles, whole or begun.
+fn choose_word(random: &mut rand::rngs::SmallRng) -> String {
+    let word = *NOUNS.choose(random).unwrap();
+    word.chars().take(random.random_range(2..12)).collect()
+}
+
+/// Whether every word stands in the names, the last perhaps begun. Good enough for the words of the samples.
+fn has_words(opportunity: &Opportunity, text: &str) -> bool {
+    let names = [&opportunity.title, &opportunity.brand, &opportunity.category];
+    let names: Vec<String> = names.into_iter().flatten().map(|name| folded(name)).collect();
+    let mut words = names.iter().flat_map(|name| name.split(|character: char| !character.is_alphanumeric()));
+    let wanted = folded(text);
+    words.any(|word| word.starts_with(&wanted))
+}
+
+fn folded(text: &str) -> String {
+    text.to_lowercase()
+        .replace('ä', "a")
+        .replace('ö', "o")
+        .replace('ü', "u")
+        .replace(['é', 'è'], "e")
 }
 
 fn random_query(random: &mut rand::rngs::SmallRng) -> OpportunityQuery {
@@ -93,6 +123,7 @@ fn random_query(random: &mut rand::rngs::SmallRng) -> OpportunityQuery {
     query.asin = random.random_bool(0.3).then(|| asin(random.random_range(0..16)));
     query.brand = random.random_bool(0.2).then(|| " sONY".to_owned());
     query.category = random.random_bool(0.2).then(|| CATEGORIES.choose(random).unwrap().to_uppercase());
+    query.text = random.random_bool(0.2).then(|| choose_word(random));
     query.active = random.random_bool(0.7).then(|| (random.random_bool(0.7), at(random.random_range(-1..21))));
     query.sort.field = *[
         OpportunitySort::MarginPercentage,
@@ -101,6 +132,9 @@ fn random_query(random: &mut rand::rngs::SmallRng) -> OpportunityQuery {
         OpportunitySort::Roi,
         OpportunitySort::Buffer,
         OpportunitySort::Score,
+        OpportunitySort::Confidence,
+        OpportunitySort::Title,
+        OpportunitySort::OldestLeg,
         OpportunitySort::SourcePriceEur,
         OpportunitySort::TargetPriceEur,
         OpportunitySort::Asin,
@@ -137,6 +171,73 @@ async fn random_searches_equal_a_filter_over_a_list(subject: Arc<Subject>) {
         hits += found.len();
     }
     assert!(hits > 1_000, "the random queries find too little to tell anything: {hits}");
+}
+
+/// Every opportunity of the samples has a title.
+fn name_key_of(opportunity: &Opportunity) -> Option<String> {
+    opportunity.title.as_deref().map(name_key)
+}
+
+async fn words_of_the_article_find_it_and_the_last_may_be_a_beginning(subject: Arc<Subject>) {
+    let mut stored: Vec<Opportunity> = opportunities(31, 2);
+    stored.truncate(3);
+    for (opportunity, (title, brand, category)) in stored.iter_mut().zip([
+        (Some("Kettle <b>1.7 l</b>"), Some("Acme"), Some("Küche")),
+        (Some("Kettle, red"), None, None),
+        (None, Some("Sony"), None),
+    ]) {
+        opportunity.title = title.map(str::to_owned);
+        opportunity.brand = brand.map(str::to_owned);
+        opportunity.category = category.map(str::to_owned);
+    }
+    store(&subject, &stored).await;
+    let own_asin = stored[2].id.asin.to_string().to_lowercase();
+    let others: Vec<usize> = (0..3).filter(|&index| stored[index].id.asin == stored[2].id.asin).collect();
+    for (text, expected) in [
+        ("kettle", vec![0, 1]),
+        ("KETT", vec![0, 1]),
+        ("acme ket", vec![0]),
+        ("kuche", vec![0]),
+        ("red kettle", vec![1]),
+        ("kettle blue", vec![]),
+        ("sony", vec![2]),
+        (&*own_asin, others),
+        ("🎧", vec![]),
+    ] {
+        let query = OpportunityQuery {
+            text: Some(text.into()),
+            ..opportunity_query()
+        };
+        let page = subject.catalog.search_opportunities(&query).await.unwrap();
+        let mut found: Vec<_> = page.items.iter().map(|item| item.id.to_string()).collect();
+        let mut expected: Vec<_> = expected.into_iter().map(|index: usize| stored[index].id.to_string()).collect();
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected, "{text}");
+    }
+}
+
+async fn facets_count_the_names_of_active_ones(subject: Arc<Subject>) {
+    let mut stored: Vec<Opportunity> = opportunities(32, 2);
+    stored.truncate(5);
+    for (opportunity, (brand, category, is_active, seen)) in stored.iter_mut().zip([
+        (Some("Sony"), Some("Küche"), true, 20),
+        (Some("Acme"), Some("Küche"), true, 20),
+        (Some("Acme"), None, true, 20),
+        (Some("Acme"), Some("Garten"), false, 20),
+        (Some("Sony"), Some("Garten"), true, 5),
+    ]) {
+        opportunity.brand = brand.map(str::to_owned);
+        opportunity.category = category.map(str::to_owned);
+        opportunity.is_active = is_active;
+        opportunity.source_observed_at = at(seen);
+        opportunity.target_observed_at = at(20);
+    }
+    store(&subject, &stored).await;
+    let facets = subject.catalog.facets(at(10)).await.unwrap();
+    let pairs = |counts: Vec<NameCount>| counts.into_iter().map(|count| (count.name, count.count)).collect::<Vec<_>>();
+    assert_eq!(pairs(facets.brands), [("Acme".to_owned(), 2), ("Sony".to_owned(), 1)]);
+    assert_eq!(pairs(facets.categories), [("Küche".to_owned(), 2)]);
 }
 
 async fn activity_is_the_flag_and_the_age_of_the_older_leg(subject: Arc<Subject>) {

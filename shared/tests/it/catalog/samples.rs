@@ -250,6 +250,7 @@ pub(crate) fn product_query() -> ProductQuery {
 
 pub(crate) fn opportunity_query() -> OpportunityQuery {
     OpportunityQuery {
+        text: None,
         min_margin: None,
         min_profit: None,
         min_roi: None,

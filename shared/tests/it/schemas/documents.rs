@@ -11,7 +11,7 @@ use shared::domain::assessment::OpportunityScore;
 use shared::domain::history::{HistoryFacts, SellerShare, SeriesHistory};
 use shared::domain::listing::Listing;
 use shared::domain::opportunity::{ClosedReason, Evaluation, EventKind, LastEvent, RatesUsed};
-use shared::domain::price::{AttributeFacts, BuyBoxFacts, Category, OfferFacts, PriceFacts, SeriesStatistics, StatisticsFacts, StatisticsOrigin};
+use shared::domain::price::{AttributeFacts, BuyBoxFacts, Category, OfferFacts, PriceFacts, PriceKind, SeriesStatistics, StatisticsFacts, StatisticsOrigin};
 use shared::domain::profit::{ArticleFacts, Given, GivenReferral, Net, Origin, Regime, Route, Seller, Sources, resolve};
 use shared::domain::rates::{ExchangeRates, RatesOrigin};
 use shared::domain::{
@@ -25,7 +25,8 @@ use shared::wire::alert::{
 use shared::wire::job::JobParameters;
 use shared::wire::raw_update::RawEnvelope;
 use shared::wire::state::{
-    DetectorSettings, EnricherStatus, ProducerStatus, RatesRecord, RequestedJob, Run, RunProgress, RunStatus, SchedulerStatus, SellerDocument, WatchedAsin,
+    DetectorSettings, EnricherStatus, HistoryRecord, ProducerStatus, RatesRecord, RequestedJob, Run, RunProgress, RunStatus, SchedulerStatus, SellerDocument,
+    WatchedAsin,
 };
 use shared::wire::{JobKind, JobRequest, OpportunityDocument, OpportunityEvent, ProductDocument, RawUpdate};
 
@@ -97,6 +98,7 @@ pub(crate) fn documents() -> Vec<Document> {
         state("state-alerts.standing", standings(), through::<StandingRecord>),
         state("state-alerts.tally", tallies(), through::<RuleTally>),
         state("state-deliveries", deliveries(), through::<Delivery>),
+        state("state-histories", histories(), through::<HistoryRecord>),
     ]
 }
 
@@ -820,6 +822,23 @@ fn deliveries() -> Vec<Value> {
         ..delivery()
     };
     vec![json(delivery()), json(minimal)]
+}
+
+fn histories() -> Vec<Value> {
+    let record = HistoryRecord {
+        observed_at: ObservedAt {
+            last_update: KeepaMinutes(7_897_680),
+            fetched_at: NOON,
+        },
+        kind: PriceKind::BuyBox,
+        to: KeepaMinutes(7_897_680),
+        points: vec![
+            (KeepaMinutes(7_638_480), Some(5_299)),
+            (KeepaMinutes(7_700_000), None),
+            (KeepaMinutes(7_720_000), Some(4_799)),
+        ],
+    };
+    vec![json(record)]
 }
 
 fn standings() -> Vec<Value> {

@@ -40,7 +40,7 @@ use self::table::{RowWrite, Table};
 use crate::domain::{Asin, Opportunity, OpportunityId, StoredProduct, UnixMillis};
 use crate::ports::Catalog;
 use crate::ports::catalog::{
-    CatalogError, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
+    CatalogError, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
 };
 
 /// Connections that read at the same time; more would only queue for the processor.
@@ -184,6 +184,10 @@ impl Catalog for EmbeddedCatalog {
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {
         self.read(async move |connection| statistics::compute(connection, priced_after, legs_since).await)
             .await
+    }
+
+    async fn facets(&self, legs_since: UnixMillis) -> Result<Facets, CatalogError> {
+        self.read(async move |connection| statistics::facets(connection, legs_since).await).await
     }
 
     async fn read_states(&self, kind: StateKind, ids: &[String]) -> Result<Vec<Option<Versioned<StateRecord>>>, CatalogError> {

@@ -6,8 +6,10 @@ use libsql::{Connection, Row, Value};
 
 use super::connection::{column_integer, column_text};
 use super::filter::{Filter, Order};
+use super::products::full_text;
 use super::table::{RowWrite, Table, find_rows, version};
 use crate::adapters::paging::place_of_opportunity;
+use crate::adapters::words;
 use crate::domain::listing::name_key;
 use crate::domain::{Assessment, Opportunity, OpportunityId, TrapReason};
 use crate::ports::catalog::{CatalogError, OpportunityQuery, OpportunitySort, Page, Versioned, Write};
@@ -36,6 +38,8 @@ pub(super) fn table() -> Table {
         "confidence",
         "score",
         "traps",
+        "title_key",
+        "words",
     ]
     .map(str::to_owned)
     .into();
@@ -73,6 +77,8 @@ pub(super) fn row(write: Write<Opportunity>) -> RowWrite {
         optional_integer(assessment.map(|assessment| assessment.confidence.0)),
         optional_integer(assessment.and_then(|assessment| assessment.score).map(|score| score.value.0)),
         assessment.map_or(Value::Null, |assessment| Value::Text(trap_list(assessment))),
+        optional_text(&document.title.as_deref().map(name_key)),
+        Value::Text(words::of_opportunity(&document)),
     ];
     RowWrite {
         id: document.id.to_string(),
@@ -88,7 +94,7 @@ fn trap_list(assessment: &Assessment) -> String {
     reasons.into_iter().fold(",".to_owned(), |list, reason| list + reason.name() + ",")
 }
 
-fn decode(text: &str) -> Result<Opportunity, CatalogError> {
+pub(super) fn decode(text: &str) -> Result<Opportunity, CatalogError> {
     let document: OpportunityDocument = serde_json::from_str(text).map_err(|error| CatalogError::Misconfigured {
         reason: format!("a stored opportunity cannot be read: {error}"),
     })?;
@@ -124,6 +130,15 @@ fn filter(query: &OpportunityQuery) -> Filter {
         Some((false, since)) => filter.and("is_active = 0 OR oldest_leg_at < ?", [Value::Integer(since.0)]),
         None => {}
     }
+    if let Some(text) = &query.text {
+        match full_text(text) {
+            Some(expression) => filter.and(
+                "id IN (SELECT rowid FROM opportunity_words WHERE opportunity_words MATCH ?)",
+                [Value::Text(expression)],
+            ),
+            None => filter.and("FALSE", []),
+        }
+    }
     filter.and_if("margin_percentage >= ?", query.min_margin.map(|margin| margin.0));
     filter.and_if("profit >= ?", query.min_profit);
     filter.and_if("roi >= ?", query.min_roi.map(|roi| roi.0));
@@ -150,6 +165,9 @@ fn order(query: &OpportunityQuery) -> Order {
         OpportunitySort::Roi => "roi",
         OpportunitySort::Buffer => "buffer",
         OpportunitySort::Score => "score",
+        OpportunitySort::Confidence => "confidence",
+        OpportunitySort::Title => "title_key",
+        OpportunitySort::OldestLeg => "oldest_leg_at",
         OpportunitySort::SourcePriceEur => "source_price_eur",
         OpportunitySort::TargetPriceEur => "target_price_eur",
         OpportunitySort::Asin => "asin",
@@ -157,7 +175,7 @@ fn order(query: &OpportunityQuery) -> Order {
     };
     Order {
         column,
-        nullable: matches!(column, "profit" | "roi" | "buffer" | "score"),
+        nullable: matches!(column, "profit" | "roi" | "buffer" | "score" | "confidence" | "title_key"),
         descending: query.sort.descending,
         id: "opportunity",
     }

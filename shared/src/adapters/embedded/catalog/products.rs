@@ -153,7 +153,7 @@ fn order(query: &ProductQuery) -> Order {
 /// An FTS5 expression: every word, and the last as a beginning. None if there is no word.
 ///
 /// Words consist of letters and digits only; in quotes none of them is an operator.
-fn full_text(text: &str) -> Option<String> {
+pub(super) fn full_text(text: &str) -> Option<String> {
     let words = words::query_words(text);
     let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
     (!quoted.is_empty()).then(|| quoted.join(" ") + "*")

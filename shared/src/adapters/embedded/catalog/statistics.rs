@@ -3,9 +3,10 @@
 use libsql::Connection;
 
 use super::connection::{classify, column_integer, column_optional_integer, column_text, transaction};
+use super::opportunities;
 use super::products::price_column;
-use crate::domain::{Marketplace, Percentage, UnixMillis};
-use crate::ports::catalog::{CatalogError, MarketStatistics, RouteStatistics, Statistics};
+use crate::domain::{Marketplace, Opportunity, Percentage, UnixMillis};
+use crate::ports::catalog::{CatalogError, Facets, MarketStatistics, NameCount, RouteStatistics, Statistics};
 
 pub(super) async fn compute(connection: &Connection, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {
     transaction(connection, "BEGIN DEFERRED", async || {
@@ -67,4 +68,41 @@ async fn count_opportunities(connection: &Connection, legs_since: UnixMillis, st
     }
     statistics.routes.sort_by_key(|route| (route.source, route.target));
     Ok(())
+}
+
+pub(super) async fn facets(connection: &Connection, legs_since: UnixMillis) -> Result<Facets, CatalogError> {
+    transaction(connection, "BEGIN DEFERRED", async || {
+        Ok(Facets {
+            brands: count_names(connection, "brand_key", legs_since, |opportunity| opportunity.brand).await?,
+            categories: count_names(connection, "category_key", legs_since, |opportunity| opportunity.category).await?,
+        })
+    })
+    .await
+}
+
+/// Names as one of the opportunities that have them writes it.
+async fn count_names(
+    connection: &Connection,
+    column: &str,
+    legs_since: UnixMillis,
+    name: impl Fn(Opportunity) -> Option<String>,
+) -> Result<Vec<NameCount>, CatalogError> {
+    let sql = format!(
+        "SELECT d.document, n.count FROM (
+             SELECT {column} AS key, count(*) AS count, max(id) AS id FROM opportunities
+             WHERE is_active = 1 AND oldest_leg_at >= ?1 AND {column} IS NOT NULL GROUP BY {column} ORDER BY 2 DESC, 1 LIMIT {}
+         ) n JOIN opportunity_documents d ON d.id = n.id ORDER BY n.count DESC, n.key",
+        Facets::MOST
+    );
+    let mut rows = connection.query(&sql, [legs_since.0]).await.map_err(classify)?;
+    let mut counts = Vec::new();
+    while let Some(row) = rows.next().await.map_err(classify)? {
+        if let Some(name) = name(opportunities::decode(&column_text(&row, 0)?)?) {
+            counts.push(NameCount {
+                name,
+                count: column_integer(&row, 1)?.unsigned_abs(),
+            });
+        }
+    }
+    Ok(counts)
 }

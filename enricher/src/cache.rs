@@ -138,7 +138,10 @@ fn text_bytes(text: &Option<String>) -> usize {
 mod tests {
     use std::sync::Arc;
 
-    use shared::domain::{Listing, UnixMillis};
+    use proptest::prelude::*;
+    use shared::domain::history::SellerShare;
+    use shared::domain::price::{AttributeFacts, BuyBoxFacts, Category, PriceFacts};
+    use shared::domain::{KeepaMinutes, Listing, Marketplace, ObservedAt, Percentage, Source, UnixMillis};
     use shared::ports::catalog::Version;
 
     use super::*;
@@ -190,6 +193,163 @@ mod tests {
         cache.remove(asin(1));
         assert!(cache.get(asin(1)).is_none());
         assert_eq!((cache.bytes, cache.by_use.len()), (0, 0));
+    }
+
+    /// What is done to a cache, each with the number of a product or of products that there is room for.
+    #[derive(Debug, Clone, Copy)]
+    enum Deed {
+        Put(usize),
+        Get(usize),
+        Remove(usize),
+        Resize(usize),
+    }
+
+    fn deed() -> impl Strategy<Value = Deed> {
+        (0..4, 0_usize..6).prop_map(|(kind, number)| match kind {
+            0 => Deed::Put(number),
+            1 => Deed::Get(number),
+            2 => Deed::Remove(number),
+            _ => Deed::Resize(number),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn it_holds_what_a_list_in_the_order_of_use_holds(deeds in prop::collection::vec(deed(), 1..60)) {
+            let one = approximate_bytes(&product(0, 1).value);
+            let mut room = 3;
+            let mut cache = MergeCache::new(room * one);
+            // The least recently used first.
+            let mut list: Vec<usize> = Vec::new();
+            for deed in deeds {
+                match deed {
+                    Deed::Put(number) => {
+                        cache.put(product(number, 1));
+                        list.retain(|held| *held != number);
+                        list.push(number);
+                    }
+                    Deed::Get(number) => {
+                        let is_held = list.contains(&number);
+                        prop_assert_eq!(cache.get(asin(number)).is_some(), is_held);
+                        if is_held {
+                            list.retain(|held| *held != number);
+                            list.push(number);
+                        }
+                    }
+                    Deed::Remove(number) => {
+                        cache.remove(asin(number));
+                        list.retain(|held| *held != number);
+                    }
+                    Deed::Resize(number) => {
+                        room = number;
+                        cache.resize(room * one);
+                    }
+                }
+                let too_many = list.len().saturating_sub(room.max(1));
+                list.drain(..too_many);
+                let held: Vec<Asin> = cache.by_use.values().copied().collect();
+                prop_assert_eq!(held, list.iter().map(|number| asin(*number)).collect::<Vec<_>>());
+                prop_assert_eq!((cache.bytes, cache.entries.len(), cache.max_bytes()), (list.len() * one, list.len(), room * one));
+            }
+        }
+    }
+
+    #[test]
+    fn a_product_costs_what_its_parts_cost() {
+        fn register<T>(facts: T) -> Option<Register<T>> {
+            let observed_at = ObservedAt {
+                last_update: KeepaMinutes(1),
+                fetched_at: UnixMillis(1),
+            };
+            Some(Register {
+                observed_at,
+                facts: Arc::new(facts),
+            })
+        }
+        let bytes = |change: fn(&mut MarketState)| {
+            let mut state = MarketState {
+                latest: register(()).expect("one").observed_at,
+                prices: None,
+                buy_box: None,
+                statistics: None,
+                buy_box_statistics: None,
+                history: None,
+                offers: None,
+                attributes: None,
+            };
+            change(&mut state);
+            let mut stored = product(1, 1).value;
+            let states = BTreeMap::from([(Source::Keepa, Arc::new(state))]);
+            stored.product.markets.insert(Marketplace::DE, states);
+            approximate_bytes(&stored)
+        };
+        let nothing = bytes(|_| {});
+        assert_eq!(nothing, approximate_bytes(&product(1, 1).value) + 160 + size_of::<MarketState>());
+        let text = |length: usize| Some("x".repeat(length));
+        let mut listed = product(1, 1).value;
+        (listed.listing.title, listed.listing.image_url) = (text(20), text(300));
+        assert_eq!(approximate_bytes(&listed), 512 + 320 + 320);
+        let of_attributes = size_of::<AttributeFacts>() + 16;
+        type Case = (&'static str, fn(&mut MarketState), usize);
+        let cases: [Case; 7] = [
+            ("prices", |state| state.prices = register(PriceFacts::default()), size_of::<PriceFacts>() + 16),
+            ("attributes", |state| state.attributes = register(AttributeFacts::default()), of_attributes),
+            (
+                "texts",
+                |state| {
+                    state.attributes = register(AttributeFacts {
+                        title: Some("x".repeat(1_000)),
+                        brand: Some("x".repeat(200)),
+                        image_url: Some("x".repeat(30)),
+                        ..AttributeFacts::default()
+                    });
+                },
+                of_attributes + 1_230,
+            ),
+            (
+                "categories",
+                |state| {
+                    let name = "x".repeat(100);
+                    state.attributes = register(AttributeFacts {
+                        categories: vec![Category { id: 1, name: name.clone() }, Category { id: 2, name }],
+                        ..AttributeFacts::default()
+                    });
+                },
+                of_attributes + 280,
+            ),
+            (
+                "codes",
+                |state| {
+                    state.attributes = register(AttributeFacts {
+                        product_codes: vec!["4000000000006".into(), "4000000000013".into()],
+                        ..AttributeFacts::default()
+                    });
+                },
+                of_attributes + 74,
+            ),
+            (
+                "a buy box",
+                |state| state.buy_box = register(BuyBoxFacts::default()),
+                size_of::<BuyBoxFacts>() + 16,
+            ),
+            (
+                "sellers",
+                |state| {
+                    let share = SellerShare {
+                        seller_id: "A1".into(),
+                        share: Percentage(5_000),
+                    };
+                    state.buy_box = register(BuyBoxFacts {
+                        shares: vec![share.clone(), share],
+                        ..BuyBoxFacts::default()
+                    });
+                },
+                size_of::<BuyBoxFacts>() + 16 + 112,
+            ),
+        ];
+        for (what, change, more) in cases {
+            assert_eq!(bytes(change), nothing + more, "{what}");
+        }
     }
 
     #[test]

@@ -18,8 +18,9 @@ function cell(route, greatest) {
     { "data-route": name, "data-strength": strength(route.opportunities, greatest) },
     node(
       "a",
-      { href: `/?source_market=${route.source_market}&target_market=${route.target_market}`, "aria-label": label },
-      node("strong", {}, whole(route.opportunities)),
+      { href: `/?source_market=${route.source_market}&target_market=${route.target_market}` },
+      node("span", { class: "hidden" }, `${label}, `),
+      node("strong", { "aria-hidden": "true" }, whole(route.opportunities)),
       node("span", {}, fill(words.best_of, { percent: percent(route.best_margin_percentage) })),
       node("span", {}, fill(words.mean_of, { percent: percent(route.average_margin_percentage) })),
     ),

@@ -3,7 +3,7 @@
 //!
 //! A history waits here from its record's arrival until the article's product is written, and is written just before it. So
 //! the order holds: history, product, offset; a crash between two of them brings the record again. A history whose record
-//! changes nothing of the product waits for the article's next write, or makes room.
+//! changes nothing of the product is one that was written before: it waits for the article's next write, or makes room.
 
 use std::collections::BTreeMap;
 
@@ -12,28 +12,39 @@ use shared::ports::Catalog;
 use shared::ports::catalog::{Condition, StateKind, StateRecord, Write, WriteOutcome};
 use shared::wire::state::HistoryRecord;
 
-/// So many wait at most: some megabytes, and more than records are in flight.
-const MOST_WAITING: usize = 4_000;
+/// Changes of prices that wait at most, all articles together: 16 MiB, and more than the records in flight can bring, of
+/// which each change takes a dozen bytes and only one series of many is kept.
+const MOST_POINTS: usize = 1_000_000;
 /// Another owner of the partition may write at the same time, during a rebalance only.
 const TRIES: usize = 3;
 
 /// Histories that wait for their article's product to be written.
 #[derive(Debug, Default)]
 pub(crate) struct Histories {
-    waiting: BTreeMap<(Asin, Marketplace), HistoryRecord>,
+    waiting: BTreeMap<(Asin, Marketplace), (u64, HistoryRecord)>,
+    /// The longest waiting first: what is in flight came last.
+    by_arrival: BTreeMap<u64, (Asin, Marketplace)>,
+    arrivals: u64,
+    points: usize,
 }
 
 impl Histories {
     /// Takes in what a record brought; the newer of two stays.
     pub(crate) fn put(&mut self, asin: Asin, marketplace: Marketplace, history: HistoryRecord) {
         let key = (asin, marketplace);
-        if self.waiting.get(&key).is_some_and(|held| held.observed_at >= history.observed_at) {
+        if self.waiting.get(&key).is_some_and(|(_, held)| held.observed_at >= history.observed_at) {
             return;
         }
-        if self.waiting.len() >= MOST_WAITING {
-            self.waiting.pop_first();
+        self.remove(key);
+        self.arrivals += 1;
+        self.points += history.points.len();
+        self.by_arrival.insert(self.arrivals, key);
+        self.waiting.insert(key, (self.arrivals, history));
+        while self.points > MOST_POINTS
+            && let Some((_, &oldest)) = self.by_arrival.first_key_value()
+        {
+            self.remove(oldest);
         }
-        self.waiting.insert(key, history);
     }
 
     /// Gives away those of some articles.
@@ -41,12 +52,17 @@ impl Histories {
         let mut taken = Vec::new();
         for asin in asins {
             for marketplace in Marketplace::ALL {
-                if let Some(history) = self.waiting.remove(&(asin, marketplace)) {
-                    taken.push((asin, marketplace, history));
-                }
+                taken.extend(self.remove((asin, marketplace)).map(|history| (asin, marketplace, history)));
             }
         }
         taken
+    }
+
+    fn remove(&mut self, key: (Asin, Marketplace)) -> Option<HistoryRecord> {
+        let (arrival, history) = self.waiting.remove(&key)?;
+        self.by_arrival.remove(&arrival);
+        self.points -= history.points.len();
+        Some(history)
     }
 }
 
@@ -135,12 +151,21 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded() {
+    fn what_has_waited_longest_makes_room() {
         let mut histories = Histories::default();
-        for number in 0..MOST_WAITING + 10 {
-            histories.put(asin(number), Marketplace::DE, history(1));
-        }
-        assert_eq!(histories.waiting.len(), MOST_WAITING);
+        let long = |minute| HistoryRecord {
+            points: vec![(KeepaMinutes(1), Some(4_799)); MOST_POINTS / 2],
+            ..history(minute)
+        };
+        // The greater ASIN came first.
+        histories.put(asin(9), Marketplace::DE, long(1));
+        histories.put(asin(1), Marketplace::DE, long(1));
+        histories.put(asin(1), Marketplace::DE, long(2));
+        assert_eq!((histories.waiting.len(), histories.points), (2, MOST_POINTS));
+        histories.put(asin(5), Marketplace::DE, history(1));
+        assert_eq!(histories.take([asin(9)]), []);
+        assert_eq!(histories.take([asin(1), asin(5)]).len(), 2);
+        assert_eq!((histories.points, histories.by_arrival.len()), (0, 0));
     }
 
     #[tokio::test]

@@ -17,8 +17,7 @@ const focused = (page) => page.evaluate(() => {
     name: `${element.tagName.toLowerCase()}#${element.id}[${element.getAttribute("name") ?? element.textContent.trim().slice(0, 30)}]`,
     tag: element.tagName,
     isInHead: element.closest("header.top, body > header") !== null,
-    // The parts of a date are stops of their own, which the browser marks itself.
-    isSeen: isOutlined || style.boxShadow !== "none" || element.type === "date",
+    isSeen: isOutlined || style.boxShadow !== "none",
     isInWindow: box.width > 0 && box.height > 0 && box.bottom > 0 && box.top < window.innerHeight && box.right > 0 && box.left < window.innerWidth,
     top: box.top + window.scrollY,
     position: element.closest("[data-id]")?.dataset.id ?? null,

@@ -17,7 +17,7 @@ const IMAGES = "https://m.media-amazon.com";
 const POLICY = {
   "script-src": ["'self'"],
   "style-src": ["'self'", "'unsafe-inline'"],
-  "img-src": ["'self'", "data:", IMAGES],
+  "img-src": ["'self'", IMAGES],
   "connect-src": ["'self'"],
   "object-src": ["'none'"],
   "frame-ancestors": ["'none'"],

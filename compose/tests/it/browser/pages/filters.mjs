@@ -33,11 +33,11 @@ export default async function ({ open }) {
   const slider = page.locator("form#filters [name=min_margin]");
   assert.equal(await slider.getAttribute("type"), "range");
   const before = await reader.rowIds();
-  await slider.fill("40");
-  await eventually("the slider's place is in the URL", () => reader.query().get("min_margin") === "40");
-  await eventually("it is said beside the slider", async () => (await page.locator("form#filters output").first().textContent()).includes("40"));
-  await assertAsQueried(reader, "margin of 40");
-  assert.notDeepEqual(await reader.rowIds(), before);
+  await slider.fill("50");
+  await eventually("the slider's place is in the URL", () => reader.query().get("min_margin") === "50");
+  await eventually("it is said beside the slider", async () => (await page.locator("form#filters output").first().textContent()).includes("50"));
+  await assertAsQueried(reader, "margin of 50");
+  assert.ok((await reader.rowIds()).length < before.length, "fewer gaps are as wide");
 
   const filters = { source_market: some.source_market, target_market: some.target_market, brand: some.brand, category: product.category, limit: "25", q: some.asin };
   for (const [name, value] of Object.entries(filters)) {

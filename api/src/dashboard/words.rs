@@ -361,7 +361,7 @@ words! {
     article_routes: "Routes of this article", "Routen dieses Artikels";
     article_routes_caption: "Every route on which a gap was ever found", "Jede Route, auf der je ein Abstand gefunden wurde";
     no_routes: "No gap was found between the marketplaces of this article.", "Zwischen den Marktplätzen dieses Artikels wurde kein Abstand gefunden.";
-    product_ready: "{prices} prices, {routes} open gaps.", "{prices} Preise, {routes} offene Chancen.";
+    product_ready: "Prices: {prices}. Open gaps: {routes}.", "Preise: {prices}. Offene Chancen: {routes}.";
 
     // The matrix.
     routes_means: "Bought in the row, sold in the column. A click shows the gaps of a route.", "Gekauft in der Zeile, verkauft in der Spalte. Ein Klick zeigt die Chancen einer Route.";

@@ -61,3 +61,6 @@ export const chip = (market) => node("abbr", { class: "chip", title: shop(market
 export function meter(value, label) {
   return node("meter", { min: 0, max: 100, value: value ?? 0, "aria-label": label });
 }
+
+/** The class of an amount that is left: nothing left is neither good nor bad. */
+export const gain = (amount) => (amount > 0 ? "good" : amount < 0 ? "bad" : "");

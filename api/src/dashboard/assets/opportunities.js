@@ -1,7 +1,7 @@
 // The list of opportunities: what is asked for stands in the address, what comes moves nothing that is looked at.
 
 import { Failure, ask } from "./api.js";
-import { ageOf, byId, chip, link, node, picture, setText, shopLink } from "./dom.js";
+import { ageOf, byId, chip, gain, link, node, picture, setText, shopLink } from "./dom.js";
 import { age, fill, money, percent, shop, shortPercent, whole, wholePercent, word } from "./format.js";
 import { run, say } from "./frame.js";
 import { arrange, makeRow, paintRow } from "./table.js";
@@ -244,7 +244,7 @@ const painters = {
     signature: (item) => item.profit,
     paint: (item) => {
       if (item.profit === null) return [node("span", { title: words.profit_unknown }, "–")];
-      return [node("a", { href: `/o/${item.id}`, class: item.profit > 0 ? "good" : "bad" }, money(item.profit, "EUR"))];
+      return [node("a", { href: `/o/${item.id}`, class: gain(item.profit) }, money(item.profit, "EUR"))];
     },
   },
   roi: { heading: words.column_roi, signature: (item) => item.roi_percentage, paint: (item) => [node("span", { title: percent(item.roi_percentage) }, shortPercent(item.roi_percentage))] },

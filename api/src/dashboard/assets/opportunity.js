@@ -1,7 +1,7 @@
 // One opportunity: both legs, every line between the gap and the profit, what speaks against it, and the score.
 
 import { Failure, ask } from "./api.js";
-import { ageOf, byId, chip, link, meter, node, picture, setText, shopLink } from "./dom.js";
+import { ageOf, byId, chip, gain, link, meter, node, picture, setText, shopLink } from "./dom.js";
 import { day, decimal, fill, instant, money, percent, share, shop, signed, whole, wholePercent, word } from "./format.js";
 import { run } from "./frame.js";
 import { words } from "./words.js";
@@ -32,13 +32,12 @@ function showHead(item) {
 
 function showFigures(item) {
   const ledger = item.ledger;
-  const sign = (value) => (value === null ? null : value > 0 ? "good" : "bad");
   byId("figures").replaceChildren(
     figure(words.gap, money(item.margin, "EUR"), fill(words.of_price, { percent: percent(item.margin_percentage) })),
-    figure(words.column_profit, money(item.profit, "EUR"), item.profit === null ? words.profit_unknown : words.profit_means, sign(item.profit)),
-    figure(words.column_roi, percent(item.roi_percentage), ledger ? fill(words.of_capital, { amount: money(ledger.capital, "EUR") }) : null, sign(item.roi_percentage)),
+    figure(words.column_profit, money(item.profit, "EUR"), item.profit === null ? words.profit_unknown : words.profit_means, gain(item.profit)),
+    figure(words.column_roi, percent(item.roi_percentage), ledger ? fill(words.of_capital, { amount: money(ledger.capital, "EUR") }) : null, gain(item.roi_percentage)),
     figure(words.break_even, ledger ? money(ledger.break_even_price, item.target_currency) : "–", words.break_even_means),
-    figure(words.buffer, percent(item.buffer_percentage), words.buffer_means, sign(item.buffer_percentage)),
+    figure(words.buffer, percent(item.buffer_percentage), words.buffer_means, gain(item.buffer_percentage)),
     figure(words.max_purchase, ledger ? money(ledger.max_purchase_price, item.source_currency) : "–", words.max_purchase_means),
     figure(words.confidence, wholePercent(item.confidence), words.confidence_means),
   );
@@ -198,7 +197,7 @@ function showOthers(item) {
       {},
       node("th", { scope: "row" }, link(`/o/${other.id}`, `${other.source_market} → ${other.target_market}`)),
       node("td", { class: "number" }, money(other.margin, "EUR")),
-      node("td", { class: `number ${other.profit > 0 ? "good" : "bad"}` }, money(other.profit, "EUR")),
+      node("td", { class: `number ${gain(other.profit)}` }, money(other.profit, "EUR")),
       node("td", { class: "number" }, percent(other.roi_percentage)),
     ),
   );

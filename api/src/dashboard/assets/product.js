@@ -2,7 +2,7 @@
 
 import { Failure, ask } from "./api.js";
 import { chart } from "./chart.js";
-import { ageOf, byId, chip, link, node, picture, setText, shopLink } from "./dom.js";
+import { ageOf, byId, chip, gain, link, node, picture, setText, shopLink } from "./dom.js";
 import { fill, money, percent, shop, whole, wholePercent, word } from "./format.js";
 import { run } from "./frame.js";
 import { words } from "./words.js";
@@ -80,7 +80,7 @@ function routeRow(item) {
     cell(words.column_sell, money(item.target_price, item.target_currency)),
     cell(words.column_margin, money(item.margin, "EUR")),
     cell(words.column_percent, percent(item.margin_percentage)),
-    node("td", { "data-label": words.column_profit, class: `number ${item.profit > 0 ? "good" : "bad"}` }, money(item.profit, "EUR")),
+    node("td", { "data-label": words.column_profit, class: `number ${gain(item.profit)}` }, money(item.profit, "EUR")),
     cell(words.column_roi, percent(item.roi_percentage)),
     node("td", { "data-label": words.column_traps }, ...traps.map((reason) => node("span", { class: "badge trap", title: word("trap_means", reason) }, word("trap", reason)))),
     node("td", { "data-label": words.standing }, item.is_active ? words.open : word("closed", item.closed_reason)),

@@ -1,8 +1,9 @@
 //! [`Api`]: what all handlers share.
 
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -44,6 +45,8 @@ pub struct Api {
     changed_at: AtomicI64,
     /// Whether announcements are followed at all; tests and tools do without an event log.
     follows: AtomicBool,
+    /// What the broker last said of the services' lag.
+    lag: Mutex<Option<BTreeMap<String, i64>>>,
 }
 
 impl Api {
@@ -59,6 +62,7 @@ impl Api {
             clock,
             changed_at: AtomicI64::new(i64::MIN),
             follows: AtomicBool::new(false),
+            lag: Mutex::default(),
         })
     }
 
@@ -80,6 +84,15 @@ impl Api {
     /// An opportunity was announced to have changed.
     pub fn note_change(&self) {
         self.changed_at.fetch_max(self.now().0, Ordering::Relaxed);
+    }
+
+    /// How far each consumer group was behind when the broker was last asked; none where it did not answer.
+    pub(crate) fn set_lag(&self, lag: Option<BTreeMap<String, i64>>) {
+        *self.lag.lock().unwrap_or_else(PoisonError::into_inner) = lag;
+    }
+
+    pub(crate) fn lag(&self) -> Option<BTreeMap<String, i64>> {
+        crate::lag::lag(self.lag.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     fn changes(&self) -> Changes {

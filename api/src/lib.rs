@@ -27,6 +27,7 @@ mod encoding;
 mod error;
 mod freshness;
 mod host;
+mod lag;
 mod operations;
 mod origins;
 mod params;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Api;
 use crate::app::app;
 use crate::config::Config;
+use crate::lag;
 
 /// Requests under way may take this long after the stop.
 const FINISH: Duration = Duration::from_secs(3);
@@ -84,6 +85,7 @@ impl BoundApi {
         tracing::info!(address = %self.address, "api listens");
         let mut tasks = Tasks::new(shutdown.child_token());
         let stop = tasks.shutdown().clone();
+        tasks.spawn("consumer lag", lag::ask(Arc::clone(&api), event_log.clone(), stop.clone()));
         tasks.spawn("api changes", follow_changes(Arc::clone(&api), event_log, stop.clone()));
         tasks.spawn("api server", async move {
             let server = Server::new_with_acceptor(acceptor).name("api").idle_timeout(IDLE);

@@ -8,7 +8,6 @@ use poem::Request;
 use poem_openapi::{Object, OpenApi};
 use rust_decimal::Decimal;
 use serde::Serialize;
-use shared::adapters::kafka::consumer_lag;
 use shared::domain::money::round_half_up;
 use shared::domain::rates::RatesOrigin;
 use shared::domain::{Currency, ExchangeRates, Marketplace, Money, UnixMillis};
@@ -112,8 +111,8 @@ struct FeedDocument {
     /// Keepa tokens that come back per minute.
     #[oai(nullable)]
     refill_rate: Option<i64>,
-    /// Records that are not worked through yet, by consumer group (`enricher`, `detector` …), of the groups that run in this
-    /// process; null where none does: then each service's own `/metrics` tells (`consumer_lag`).
+    /// Records that are not worked through yet, by consumer group: of those that run in this process, else of `enricher` and
+    /// `detector` as the broker tells every ten seconds; null while nobody does.
     #[oai(nullable)]
     lag: Option<BTreeMap<String, i64>>,
     /// The oldest price that an active opportunity rests on: from when its age counts.
@@ -162,7 +161,8 @@ async fn get(api: Arc<Api>) -> Result<StatsDocument, FetchError> {
         .await?;
     let settled = settled_records(&*api.catalog).await?;
     let floor = surroundings.min_margin_percent(api.config.min_margin_percent);
-    Ok(StatsDocument::of(&statistics, &settled, &surroundings, floor, &api.config.markets, now))
+    let feed = (settled, api.lag());
+    Ok(StatsDocument::of(&statistics, feed, &surroundings, floor, &api.config.markets, now))
 }
 
 /// What all partitions' owners have settled so far.
@@ -191,7 +191,14 @@ async fn settled_records(catalog: &dyn Catalog) -> Result<EnricherStatus, Catalo
 }
 
 impl StatsDocument {
-    fn of(statistics: &Statistics, settled: &EnricherStatus, surroundings: &Surroundings, floor: Decimal, watched: &[Marketplace], now: UnixMillis) -> Self {
+    fn of(
+        statistics: &Statistics,
+        (settled, lag): (EnricherStatus, Option<BTreeMap<String, i64>>),
+        surroundings: &Surroundings,
+        floor: Decimal,
+        watched: &[Marketplace],
+        now: UnixMillis,
+    ) -> Self {
         let producer = surroundings.producer.as_ref();
         StatsDocument {
             simulated: surroundings.is_simulated(),
@@ -210,7 +217,7 @@ impl StatsDocument {
                 dlq_total: settled.dlq_total,
                 tokens_left: producer.and_then(|producer| producer.tokens_left),
                 refill_rate: producer.and_then(|producer| producer.refill_rate),
-                lag: Some(consumer_lag()).filter(|groups| !groups.is_empty()),
+                lag,
                 oldest_leg: statistics.oldest_leg.map(Instant),
             },
             exchange_rates: surroundings.rates.as_ref().map(|rates| RatesDocument::of(rates, now)),

@@ -71,6 +71,7 @@ function showMarkets(product) {
 
 function routeRow(item) {
   const traps = [...new Set((item.traps ?? []).map((trap) => trap.reason))];
+  const confidence = item.confidence === null ? null : node("span", { class: "confidence", title: words.confidence_means }, `${wholePercent(item.confidence)} `);
   const cell = (label, ...children) => node("td", { "data-label": label, class: "number" }, ...children);
   return node(
     "tr",
@@ -82,7 +83,7 @@ function routeRow(item) {
     cell(words.column_percent, percent(item.margin_percentage)),
     node("td", { "data-label": words.column_profit, class: `number ${gain(item.profit)}` }, money(item.profit, "EUR")),
     cell(words.column_roi, percent(item.roi_percentage)),
-    node("td", { "data-label": words.column_traps }, ...traps.map((reason) => node("span", { class: "badge trap", title: word("trap_means", reason) }, word("trap", reason)))),
+    node("td", { "data-label": words.column_traps }, confidence, ...traps.map((reason) => node("span", { class: "badge trap", title: word("trap_means", reason) }, word("trap", reason)))),
     node("td", { "data-label": words.standing }, item.is_active ? words.open : word("closed", item.closed_reason)),
   );
 }

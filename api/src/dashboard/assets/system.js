@@ -14,7 +14,7 @@ function component([name, { status, since, reason }]) {
     node("strong", {}, word("component", name)),
     node("span", { class: "condition" }, word("condition", status)),
     since === null ? null : node("span", { class: "fine" }, `${words.since} ${instant(since)} (`, ageOf(since), ")"),
-    reason === null ? null : node("p", { class: "reason" }, reason),
+    reason === null ? null : node("p", { class: "reason", title: reason }, reason),
   );
 }
 

@@ -1,6 +1,6 @@
 //! Nothing breaks: every product, every opportunity and the books are as they must be.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::bench::{assert_no_violations, on_real_servers};
 use crate::double::KEY;
@@ -13,6 +13,9 @@ async fn five_processes_with_three_enrichers_show_what_an_independent_computatio
         bench.converges(&cluster.address).await;
         let stats = cluster.address.get("/stats").await;
         assert_eq!(stats["simulated"], json!(false), "{stats}");
+        // None of the consumers runs in the API's process: the broker tells.
+        let groups = |stats: &Value| Some(stats["feed"]["lag"].as_object()?.keys().cloned().collect::<Vec<_>>());
+        assert_eq!(cluster.address.eventually("/stats", "the lag", groups).await, ["detector", "enricher"]);
 
         // The work is shared: each enricher has its partition.
         for enricher in &cluster.enrichers {

@@ -41,7 +41,8 @@ async fn t27_an_enricher_told_to_end_under_load_commits_what_it_wrote_and_nothin
         // its next try is rightly repeated.
         let first = bench.publish_updates((0..FIRST).map(update)).await;
         let first = i64::try_from(first).expect("few");
-        let enricher = bench.start_service("enricher", &[]);
+        // Where other tests run, what was begun may take longer than it usually does.
+        let enricher = bench.start_service("enricher", &[("ENRICHER_DRAIN", "8s")]);
         bench.reads_all(PATIENCE).await;
         let records = first + i64::try_from(bench.publish_updates((FIRST..30_000).map(update)).await).expect("few");
         until("the first of them are done", async || {

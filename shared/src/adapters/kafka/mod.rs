@@ -22,6 +22,7 @@ mod error;
 mod follow;
 mod health;
 mod intake;
+mod lag;
 mod metrics;
 mod partition;
 mod publisher;
@@ -33,6 +34,7 @@ mod topics;
 mod trace;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -182,6 +184,16 @@ impl EventLog {
     /// `Unavailable` or `Refused`, as the broker or the way to it has it.
     pub fn extent(&self, topic: Topic) -> impl Future<Output = Result<Extent, EventLogError>> + Send + use<> {
         read::extent(self.shared.config.clone(), Arc::clone(&self.shared.sensor), topic)
+    }
+
+    /// How many records each of some groups is behind the end of its topic; of one that never committed, all there are. Asked
+    /// of the broker, whoever is in the group.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Refused`, as the broker or the way to it has it.
+    pub fn lag(&self, groups: &[(&str, Topic)]) -> impl Future<Output = Result<BTreeMap<String, i64>, EventLogError>> + Send + use<> {
+        let groups = groups.iter().map(|(group, topic)| ((*group).to_owned(), *topic)).collect();
+        lag::lag(self.shared.config.clone(), Arc::clone(&self.shared.sensor), groups)
     }
 
     /// Reads an extent of a topic without a group and without committing, and ends: with its last record, when `on_record`

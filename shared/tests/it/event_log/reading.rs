@@ -1,18 +1,20 @@
 //! Reading without a group: following, and reading what is there.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-use shared::adapters::kafka::{EventLog, Extent, FollowFrom, Topic};
+use shared::adapters::kafka::{ConsumerLimits, EventLog, Extent, FollowFrom, Topic};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::bench::{Bench, numbers, publish_numbers, within};
+use super::bench::{Bench, Recorder, RunningConsumer, numbers, publish_numbers, within};
 
 over_every_broker! {
     following_starts_where_it_was_told_to,
     what_a_topic_holds_is_read_to_its_end_and_no_further,
+    how_far_a_group_is_behind_is_told_to_one_who_is_not_in_it,
 }
 
 async fn following_starts_where_it_was_told_to(bench: Bench) {
@@ -108,6 +110,24 @@ async fn what_a_topic_holds_is_read_to_its_end_and_no_further(bench: Bench) {
     stopped.cancel();
     let stopped = log.read(Topic::RawUpdates, extent, stopped, |_| ControlFlow::Continue(()));
     within("a stop", stopped).await.expect("it ends well");
+}
+
+async fn how_far_a_group_is_behind_is_told_to_one_who_is_not_in_it(bench: Bench) {
+    let log = bench.ready().await;
+    let publisher = log.publisher().expect("a publisher");
+    let groups = [(bench.group.as_str(), Topic::RawUpdates)];
+    let lag = async || within("the lag", log.lag(&groups)).await.expect("an answer");
+    let behind = |records| BTreeMap::from([(bench.group.clone(), records)]);
+    publish_numbers(&publisher, 20, 0..100).await;
+    assert_eq!(lag().await, behind(100), "it never committed");
+
+    let recorder = Recorder::new();
+    let consumer = RunningConsumer::start(&log, &bench.group, ConsumerLimits::default(), &recorder);
+    recorder.settled(100).await;
+    consumer.stop().await;
+    assert_eq!(lag().await, behind(0));
+    publish_numbers(&publisher, 20, 100..107).await;
+    assert_eq!(lag().await, behind(7));
 }
 
 async fn read(log: &EventLog, extent: Extent) -> Vec<usize> {

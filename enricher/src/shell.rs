@@ -184,6 +184,7 @@ impl Shell {
             return Ok(());
         }
         let result = histories::write(self.catalog.as_ref(), &waiting).await;
+        CrashPoint::HistoriesWritten.pass();
         if result.is_err() {
             let mut histories = self.histories();
             for (asin, marketplace, history) in waiting {

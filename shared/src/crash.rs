@@ -8,8 +8,10 @@
 pub enum CrashPoint {
     /// Products were read.
     CatalogRead,
-    /// Products are about to be written.
+    /// Products, and the histories that came with them, are about to be written.
     CatalogWriting,
+    /// The catalog has the histories.
+    HistoriesWritten,
     /// The catalog answered a write.
     CatalogWritten,
     /// The broker confirmed products.
@@ -26,9 +28,10 @@ pub enum CrashPoint {
 
 impl CrashPoint {
     /// All of them, in the order of a record's way.
-    pub const ALL: [CrashPoint; 8] = [
+    pub const ALL: [CrashPoint; 9] = [
         CrashPoint::CatalogRead,
         CrashPoint::CatalogWriting,
+        CrashPoint::HistoriesWritten,
         CrashPoint::CatalogWritten,
         CrashPoint::ProductsPublished,
         CrashPoint::DeadLettersPublished,
@@ -43,6 +46,7 @@ impl CrashPoint {
         match self {
             CrashPoint::CatalogRead => "catalog-read",
             CrashPoint::CatalogWriting => "catalog-writing",
+            CrashPoint::HistoriesWritten => "histories-written",
             CrashPoint::CatalogWritten => "catalog-written",
             CrashPoint::ProductsPublished => "products-published",
             CrashPoint::DeadLettersPublished => "dead-letters-published",

@@ -46,6 +46,7 @@ pub(super) struct Files {
     pub(super) stylesheet: String,
     pub(super) icon: String,
     pub(super) plotly: String,
+    plotly_script: Bytes,
     scripts: String,
 }
 
@@ -59,10 +60,12 @@ impl Files {
             .map(|(_, text)| *text)
             .chain(Language::ALL.map(|language| Words::of(language).name));
         let words: String = Language::ALL.map(words_script).concat();
+        let plotly_script = plotly_script();
         Files {
             stylesheet: format!("/assets/style-{}.css", fingerprint([STYLE])),
             icon: icon_path(),
-            plotly: format!("/assets/plotly-{}.js", fingerprint([plotly_script().as_str()])),
+            plotly: format!("/assets/plotly-{}.js", fingerprint([plotly_script.as_str()])),
+            plotly_script: plotly_script.into(),
             scripts: format!("/assets/scripts-{}", fingerprint(ours.chain([words.as_str()]))),
         }
     }
@@ -77,7 +80,7 @@ impl Files {
         routes = routes
             .at(&self.stylesheet, file("text/css; charset=utf-8", STYLE.into()).route())
             .at(&self.icon, file("image/svg+xml", ICON.into()).route())
-            .at(&self.plotly, file(JAVASCRIPT, plotly_script().into()).route());
+            .at(&self.plotly, file(JAVASCRIPT, self.plotly_script.clone()).route());
         for language in Language::ALL {
             for (name, text) in SCRIPTS {
                 routes = routes.at(self.script(language, name), file(JAVASCRIPT, (*text).into()).route());

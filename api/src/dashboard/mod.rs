@@ -26,13 +26,20 @@ use crate::answer::{client_has, entity_tag};
 use crate::api::Api;
 use crate::error::Problem;
 
-/// Only our own files, and Amazon's product images.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https://m.media-amazon.com; \
-                      connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// Only our own files, and Amazon's product images; styles as told.
+macro_rules! policy {
+    ($styles:literal) => {
+        concat!(
+            "default-src 'none'; script-src 'self'; ",
+            $styles,
+            "; img-src 'self' https://m.media-amazon.com; connect-src 'self'; base-uri 'none'; form-action 'self'; \
+             frame-ancestors 'none'"
+        )
+    };
+}
+const POLICY: &str = policy!("style-src 'self'");
 /// Plotly writes rules of its own into a style element.
-const POLICY_WITH_CHART: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-                                 img-src 'self' https://m.media-amazon.com; connect-src 'self'; base-uri 'none'; \
-                                 form-action 'self'; frame-ancestors 'none'";
+const POLICY_WITH_CHART: &str = policy!("style-src 'self' 'unsafe-inline'");
 
 /// A page, rendered.
 struct Page {

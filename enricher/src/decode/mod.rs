@@ -208,14 +208,15 @@ pub fn decode(input: &Input<'_>, now: UnixMillis) -> Result<Decoded, Refusal> {
     if is_envelope { envelope(input, &head, now) } else { bare(input, &head, now) }
 }
 
-/// What a record tells of its marketplace's price over time; none where it brought no history. Of a record that [`decode`]
-/// took.
+/// What a record tells of its marketplace's price over time; none where it brought no history, or is refused by [`decode`].
 #[must_use]
 pub fn history(input: &Input<'_>, now: UnixMillis) -> Option<(Asin, Marketplace, HistoryRecord)> {
     let text = std::str::from_utf8(input.payload?).ok()?;
     // Most records bring none, and those that do are large.
     let (_, after) = text.split_once("\"csv\"")?;
     after.trim_start_matches([' ', ':']).starts_with('[').then_some(())?;
+    // The history of what becomes a dead letter, were it of tomorrow, would stand for ever.
+    decode(input, now).ok()?;
     let head: Head<'_> = serde_json::from_str(text).ok()?;
     let asin = asin_of("asin", head.asin).ok()?;
     let marketplace = marketplace_of("domain_id", head.domain_id).ok()?;

@@ -596,6 +596,38 @@ fn without_stats_statistics_come_from_history() {
 }
 
 #[test]
+fn a_history_comes_only_from_a_record_that_is_taken() {
+    let series = |csv: Value| json!({"lastUpdate": NOW_MINUTES, "csv": csv});
+    let prices = json!([null, [NOW_MINUTES - 60, 2000, NOW_MINUTES - 30, -1]]);
+    let good = envelope(&series(prices.clone()).to_string());
+    let tomorrow = (NOW.0 + 86_400_000).to_string();
+    let from_tomorrow = json!({"lastUpdate": NOW_MINUTES + 24 * 60, "csv": prices});
+    let points = vec![(-60, Some(2000)), (-30, None)];
+    for (name, key, payload, expected) in [
+        ("good", ASIN, good.clone(), Some(points)),
+        ("another article's key", "B000000001", good.clone(), None),
+        ("fetched tomorrow", ASIN, good.replace(&NOW.0.to_string(), &tomorrow), None),
+        ("updated tomorrow", ASIN, envelope(&from_tomorrow.to_string()), None),
+        ("no history", ASIN, envelope(&json!({"lastUpdate": NOW_MINUTES}).to_string()), None),
+        ("a history that was not asked for", ASIN, envelope(&series(Value::Null).to_string()), None),
+        ("no prices", ASIN, envelope(&series(json!([null, [NOW_MINUTES - 60, -1]])).to_string()), None),
+        ("cut off", ASIN, good[..good.len() - 1].to_owned(), None),
+    ] {
+        let input = Input {
+            key: Some(key.as_bytes()),
+            payload: Some(payload.as_bytes()),
+            timestamp: NOW,
+        };
+        let points = history(&input, NOW).map(|(asin, marketplace, history)| {
+            assert_eq!((asin.as_str(), marketplace), (ASIN, Marketplace::DE), "{name}");
+            let ago = |minutes: KeepaMinutes| i64::from(minutes.0) - NOW_MINUTES;
+            history.points.into_iter().map(|(minutes, price)| (ago(minutes), price)).collect::<Vec<_>>()
+        });
+        assert_eq!(points, expected, "{name}");
+    }
+}
+
+#[test]
 fn attributes_are_read_and_their_sentinels_left_out() {
     let state = state_of(&json!({
         "title": "Salt &amp; <b>Pepper</b>", "brand": "M&uuml;ller",

@@ -636,8 +636,8 @@ fn what_is_cached_and_what_has_to_be_read_is_counted() {
     }
 }
 
-#[test]
-fn an_answer_with_fewer_products_than_were_asked_for_is_none() {
+/// Two products, and the one read that asks for both.
+fn two_in_a_read() -> (Bench, Output) {
     let settings = Settings {
         batch_products: 2,
         linger: Duration::from_secs(1),
@@ -646,6 +646,12 @@ fn an_answer_with_fewer_products_than_were_asked_for_is_none() {
     let mut bench = Bench::new(settings, 1);
     bench.feed(price(0));
     let read = only(bench.feed(price(1)));
+    (bench, read)
+}
+
+#[test]
+fn an_answer_with_fewer_products_than_were_asked_for_is_none() {
+    let (mut bench, read) = two_in_a_read();
     let Output::Read { call, .. } = &read else { panic!("{}", brief(&read)) };
     let short = Input::ReadResult {
         call: *call,
@@ -662,14 +668,7 @@ fn an_answer_with_fewer_products_than_were_asked_for_is_none() {
 
 #[test]
 fn an_answer_with_fewer_outcomes_than_writes_says_nothing_of_any() {
-    let settings = Settings {
-        batch_products: 2,
-        linger: Duration::from_secs(1),
-        ..roomy()
-    };
-    let mut bench = Bench::new(settings, 1);
-    bench.feed(price(0));
-    let read = only(bench.feed(price(1)));
+    let (mut bench, read) = two_in_a_read();
     let write = only(bench.done(&read));
     let Output::Write { call, writes } = &write else {
         panic!("{}", brief(&write))

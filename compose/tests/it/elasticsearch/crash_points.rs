@@ -77,6 +77,8 @@ impl Production {
         let at = self.began + self.step * 100;
         let article = |of: i64| usize::try_from((self.step * 3 + of) % ARTICLES).expect("small");
         let mut updates: Vec<Update> = (0..3).map(|of| update(article(of), Marketplace::DE, at, 5_000 + self.step)).collect();
+        // Every third article always comes with its history.
+        updates[0].has_history = true;
         updates.push(update(article(0), Marketplace::ES, at, 4_000 + self.step));
         updates.push(updates[0].clone());
         updates.push(update(article(1), Marketplace::DE, at - 50, 1));

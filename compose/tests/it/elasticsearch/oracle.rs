@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use serde::Deserialize;
+use serde_json::Value;
 use shared::adapters::kafka::{Record, Topic};
 use shared::domain::{Marketplace, Source, StoredProduct};
 use shared::wire::ProductDocument;
+use shared::wire::state::HistoryRecord;
 
 use super::world::World;
 
@@ -24,6 +26,8 @@ pub type Observed = (i64, i64);
 pub struct Entry {
     pub place: Place,
     pub observed: Observed,
+    /// The record brought what the price was before, and so did every other of its place.
+    pub has_history: bool,
 }
 
 /// What was produced, by offset.
@@ -74,6 +78,17 @@ impl World {
         stored
     }
 
+    fn stored_histories(&self) -> BTreeMap<Place, Observed> {
+        let documents = self.server.store().documents("state-histories");
+        let history = |(id, source): (String, Value)| {
+            let (asin, marketplace) = id.split_once(':').expect("ASIN:MARKET");
+            let history: HistoryRecord = serde_json::from_value(source["body"].clone()).expect("a history");
+            let observed = (i64::from(history.observed_at.last_update.0), history.observed_at.fetched_at.0);
+            ((asin.to_owned(), marketplace.parse().expect("a marketplace")), observed)
+        };
+        documents.into_iter().map(history).collect()
+    }
+
     /// What was published of products: ASIN and revision, in order.
     pub async fn published(&self) -> Vec<(String, i64)> {
         let records = self.records(Topic::EnrichedProducts).await.into_iter();
@@ -94,9 +109,11 @@ impl World {
         let committed = self.committed().await;
         let letters = origins(&self.dead_letters().await);
         let stored = self.stored();
+        let histories = self.stored_histories();
         let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         for (offset, entry) in books.produced.range(..committed) {
-            let held = stored.get(&entry.place).is_some_and(|held| *held >= entry.observed);
+            let is_in = |stored: &BTreeMap<Place, Observed>| stored.get(&entry.place).is_some_and(|held| *held >= entry.observed);
+            let held = is_in(&stored) && (!entry.has_history || is_in(&histories));
             assert!(
                 held || letters.contains(offset),
                 "offset {offset} was let go of {committed}, and {entry:?} is nowhere"
@@ -118,6 +135,7 @@ impl World {
 
     fn check_stored(&self, letters: &BTreeSet<i64>) {
         let stored = self.stored();
+        let histories = self.stored_histories();
         let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         let mut newest: BTreeMap<&Place, Observed> = BTreeMap::new();
         for (offset, entry) in &books.produced {
@@ -126,6 +144,9 @@ impl World {
                 letters.contains(offset) || held.is_some_and(|held| *held >= entry.observed),
                 "{entry:?} of offset {offset} is neither in the catalog, which has {held:?}, nor a dead letter"
             );
+            if entry.has_history {
+                assert_eq!(histories.get(&entry.place), stored.get(&entry.place), "the history of {:?}", entry.place);
+            }
             let newest = newest.entry(&entry.place).or_insert(entry.observed);
             *newest = entry.observed.max(*newest);
         }

@@ -93,6 +93,8 @@ pub struct Update {
     pub title: String,
     /// Bytes that nobody reads.
     pub ballast: usize,
+    /// It brings what the price was before.
+    pub has_history: bool,
 }
 
 /// The time tests start from: an hour ago, so that no clock is offended.
@@ -112,6 +114,7 @@ pub fn update(number: usize, marketplace: Marketplace, fetched_at: i64, price: i
         price,
         title: format!("Article {number}"),
         ballast: 0,
+        has_history: false,
     }
 }
 
@@ -130,12 +133,15 @@ impl Update {
             price,
             title,
             ballast,
+            has_history,
         } = self;
         let minute = independent::keepa_minutes(*fetched_at);
         let stats = json!({"current": [-1, price], "avg90": [-1, price]});
         let ballast = "x".repeat(*ballast);
+        let history = has_history.then(|| json!([null, [minute - 60, price + 1, minute, price]]));
         let product = json!({
-            "asin": asin, "domainId": marketplace.keepa_id(), "lastUpdate": minute, "title": title, "stats": stats, "ballast": ballast,
+            "asin": asin, "domainId": marketplace.keepa_id(), "lastUpdate": minute, "title": title, "stats": stats, "csv": history,
+            "ballast": ballast,
         });
         let envelope: Value = json!({
             "v": 1, "asin": asin, "domain_id": marketplace.keepa_id(), "fetched_at_ms": fetched_at, "source": "watchlist", "run_id": null, "product": product,
@@ -147,6 +153,7 @@ impl Update {
         Entry {
             place: (self.asin.clone(), self.marketplace),
             observed: (independent::keepa_minutes(self.fetched_at), self.fetched_at),
+            has_history: self.has_history,
         }
     }
 }

@@ -45,7 +45,9 @@ impl Config {
         }
     }
 
-    pub(crate) fn rules(&self) -> Rules {
+    /// What products are evaluated by, as configured.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
         Rules {
             min_margin_percent: self.min_margin_percent,
             leg_stale_after_ms: self.staleness.leg_millis,

@@ -82,17 +82,19 @@ pub fn sources(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
 
 #[test]
 fn a_library_is_named_only_where_it_belongs() {
-    for (library, home) in [
-        ("rdkafka::", "shared/src/adapters/kafka"),
-        ("backoff::", "shared/src/retry.rs"),
-        ("elasticsearch::", "shared/src/adapters/elastic"),
-        ("cron::", "scheduler/src"),
+    for (library, homes) in [
+        // The benchmark makes and forgets what it measures on.
+        ("rdkafka::", ["shared/src/adapters/kafka", "compose/src/bin/bench"].as_slice()),
+        ("backoff::", &["shared/src/retry.rs"]),
+        ("elasticsearch::", &["shared/src/adapters/elastic"]),
+        ("cron::", &["scheduler/src"]),
     ] {
         for member in MEMBERS {
             let mut files = Vec::new();
             sources(&root().join(member).join("src"), &mut files);
             for file in files {
-                let inside = file.strip_prefix(root()).expect("below the root").to_string_lossy().starts_with(home);
+                let place = file.strip_prefix(root()).expect("below the root").to_string_lossy();
+                let inside = homes.iter().any(|home| place.starts_with(home));
                 let text = std::fs::read_to_string(&file).expect("readable");
                 let used = text.lines().any(|line| {
                     let line = line.trim_start();

@@ -4,13 +4,18 @@
 //! is *wished for*: a wrong type leaves it out and is counted. `null` and a field that is not there are the same.
 
 use std::cell::Cell;
+use std::fmt;
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{Refusal, RefusalClass};
+
+/// Keepa's series, which most of its arrays have a slot for.
+const USUAL_ELEMENTS: usize = 36;
 
 /// A field as it stands in the record.
 pub(super) type Field<'a> = Option<&'a RawValue>;
@@ -22,7 +27,40 @@ pub(super) fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<Result
 
 /// The elements of a JSON array.
 pub(super) fn elements(raw: &RawValue) -> Option<Vec<&RawValue>> {
-    raw.get().starts_with('[').then(|| serde_json::from_str(raw.get()).ok()).flatten()
+    let elements = raw
+        .get()
+        .starts_with('[')
+        .then(|| serde_json::from_str::<Elements<'_>>(raw.get()).ok())
+        .flatten();
+    elements.map(|elements| elements.0)
+}
+
+/// Elements in a vector that is made as large at once as most of Keepa's arrays are: to let it grow costs more than to
+/// read them.
+struct Elements<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Elements<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ElementsVisitor)
+    }
+}
+
+struct ElementsVisitor;
+
+impl<'de> Visitor<'de> for ElementsVisitor {
+    type Value = Elements<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::with_capacity(USUAL_ELEMENTS);
+        while let Some(element) = access.next_element()? {
+            elements.push(element);
+        }
+        Ok(Elements(elements))
+    }
 }
 
 /// A whole number, also where it is written `4999.0` or `4.999e3`.
@@ -57,7 +95,7 @@ fn is_null(raw: &RawValue) -> bool {
     raw.get() == "null"
 }
 
-fn shape(name: &str, expected: &str, raw: &RawValue) -> Refusal {
+fn shape(name: impl fmt::Display, expected: &str, raw: &RawValue) -> Refusal {
     Refusal::new(RefusalClass::Shape, format!("{name} is {}, {expected} is expected", kind(raw)))
 }
 
@@ -74,7 +112,7 @@ pub(super) fn kind(raw: &RawValue) -> &'static str {
 }
 
 /// A whole number of 32 bits or less, as all of Keepa's prices, ranks and times are.
-pub(super) fn needed_integer(name: &str, field: Field<'_>) -> Result<Option<i64>, Refusal> {
+pub(super) fn needed_integer(name: impl fmt::Display, field: Field<'_>) -> Result<Option<i64>, Refusal> {
     let Some(raw) = field.filter(|raw| !is_null(raw)) else { return Ok(None) };
     let number = integer(raw).filter(|&number| i32::try_from(number).is_ok());
     number.map(Some).ok_or_else(|| shape(name, "a whole number of 32 bits", raw))

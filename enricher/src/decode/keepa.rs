@@ -202,7 +202,7 @@ impl<'a> Slots<'a> {
 
     /// The value of a slot, sentinels included.
     fn needed(&self, index: usize) -> Result<Option<i64>, Refusal> {
-        json::needed_integer(&format!("{}[{index}]", self.name), self.get(index))
+        json::needed_integer(format_args!("{}[{index}]", self.name), self.get(index))
     }
 
     /// A price or rank: greater than zero, or none.

@@ -25,6 +25,7 @@ mod title;
 
 use std::fmt;
 
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::adapters::kafka::Record;
@@ -37,6 +38,9 @@ use json::{Field, Wishes};
 /// How far ahead of this machine's clock a record may be. Beyond, it would freeze its marketplace: nothing true would
 /// ever be newer.
 pub const CLOCK_TOLERANCE_MILLIS: i64 = 5 * 60_000;
+
+/// Where a record's history is.
+const CSV: &[u8] = b"\"csv\"";
 
 /// The header that carries a dead letter's own time: its replay has the present one.
 pub const DEAD_LETTER_TIMESTAMP: &str = "dlq.timestamp";
@@ -211,10 +215,12 @@ pub fn decode(input: &Input<'_>, now: UnixMillis) -> Result<Decoded, Refusal> {
 /// What a record tells of its marketplace's price over time; none where it brought no history, or is refused by [`decode`].
 #[must_use]
 pub fn history(input: &Input<'_>, now: UnixMillis) -> Option<(Asin, Marketplace, HistoryRecord)> {
-    let text = std::str::from_utf8(input.payload?).ok()?;
+    let payload = input.payload?;
     // Most records bring none, and those that do are large.
-    let (_, after) = text.split_once("\"csv\"")?;
-    after.trim_start_matches([' ', ':']).starts_with('[').then_some(())?;
+    let name = memmem::find(payload, CSV)?;
+    let after = payload[name + CSV.len()..].iter().find(|byte| !matches!(byte, b' ' | b':'));
+    (after == Some(&b'[')).then_some(())?;
+    let text = std::str::from_utf8(payload).ok()?;
     // The history of what becomes a dead letter, were it of tomorrow, would stand for ever.
     decode(input, now).ok()?;
     let head: Head<'_> = serde_json::from_str(text).ok()?;

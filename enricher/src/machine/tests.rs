@@ -375,6 +375,46 @@ fn a_call_waits_for_others_until_it_is_full_or_has_lingered() {
 }
 
 #[test]
+fn a_partition_that_is_paused_waits_for_no_others() {
+    let settings = Settings {
+        batch_products: 100,
+        window_records: 3,
+        linger: Duration::from_secs(1),
+        ..roomy()
+    };
+    let mut bench = Bench::new(settings, 1);
+    let fed: Vec<String> = (0..4).flat_map(|article| briefs(&bench.feed(price(article)))).collect();
+    assert_eq!(fed, ["pause 0", "read 4"]);
+}
+
+#[test]
+fn in_a_backlog_a_call_waits_longer_for_others() {
+    // The wall's clock stands a second after the start.
+    for (at, linger) in [(0, 5), (-3_999, 5), (-4_050, 5), (-4_500, 50), (-5_000, 100), (-60_000, 250), (2_000, 5)] {
+        let settings = Settings {
+            batch_products: 2,
+            linger: Duration::from_millis(5),
+            ..roomy()
+        };
+        let mut bench = Bench::new(settings, 1);
+        let late = |article| Written::Price {
+            article,
+            market: Marketplace::DE,
+            at,
+            price: 1,
+        };
+        assert_eq!(briefs(&bench.feed(late(0))), [""; 0], "{at}");
+        let due = bench.now + Duration::from_millis(linger);
+        assert_eq!(bench.machine.wake_at(), Some(due), "{at}");
+        assert_eq!(briefs(&bench.tick(due - A_MOMENT)), [""; 0], "{at}");
+        assert_eq!(briefs(&bench.tick(due)), ["read 1"], "{at}");
+        // A full batch waits for nobody.
+        bench.feed(late(1));
+        assert_eq!(briefs(&bench.feed(late(2))), ["read 2"], "{at}");
+    }
+}
+
+#[test]
 fn a_settled_record_leaves_nothing_that_would_be_due() {
     let mut bench = Bench::new(roomy(), 1);
     let read = bench.feed(price(0));

@@ -32,7 +32,8 @@ static CATALOG_UP: LazyLock<IntGauge> =
 
 /// What brokers allow by default.
 const SHORTEST_SESSION: Duration = Duration::from_secs(6);
-const LONGEST_SESSION: Duration = Duration::from_secs(30 * 60);
+/// Brokers allow more by default, the client library no more than its `max.poll.interval.ms`.
+const LONGEST_SESSION: Duration = Duration::from_secs(5 * 60);
 
 /// Where the event log is.
 #[derive(Debug, Clone)]
@@ -97,7 +98,7 @@ impl EventLogSettings {
             replication,
             min_insync_replicas: environment.integer("TOPIC_MIN_INSYNC_REPLICAS", in_sync, 1..=replication),
             instance_name: (!instance_name.is_empty()).then_some(instance_name),
-            session_timeout: environment.parsed("KAFKA_SESSION_TIMEOUT", None, "a duration from 6s to 30m", |text| {
+            session_timeout: environment.parsed("KAFKA_SESSION_TIMEOUT", None, "a duration from 6s to 5m", |text| {
                 let timeout = parse_duration(text)?;
                 (SHORTEST_SESSION..=LONGEST_SESSION).contains(&timeout).then_some(Some(timeout))
             }),

@@ -53,6 +53,11 @@ pub(super) struct Ended {
     publications: Vec<Publication>,
 }
 
+/// A record that is older than this when it is taken in belongs to a backlog.
+const LATE_AFTER: Duration = Duration::from_secs(5);
+/// The most that a record of a backlog waits for others.
+const LATE_LINGER: Duration = Duration::from_millis(250);
+
 /// A job that the catalog is done with.
 #[derive(Debug)]
 pub(super) struct Done {
@@ -61,14 +66,21 @@ pub(super) struct Done {
 }
 
 impl Partition {
-    /// Whether waiting for more would be of no use.
+    /// Whether waiting for more would be of no use: to a partition that is paused nothing comes.
     pub(in crate::machine) fn has_full_batch(&self, common: &Common) -> bool {
-        self.ready.len() >= common.settings.batch_products
+        self.paused || self.ready.len() >= common.settings.batch_products
+    }
+
+    /// Until when the first product that is ready waits for others to be written with it. In a backlog, full batches are
+    /// worth more than a tenth of what the records are late.
+    pub(in crate::machine) fn lingers_until(&self, common: &Common) -> Duration {
+        let late = (self.behind.saturating_sub(LATE_AFTER) / 10).min(LATE_LINGER);
+        self.ready_since + common.settings.linger.max(late)
     }
 
     /// Since when a call has been due, if one is.
     pub(in crate::machine) fn due_since(&self, common: &Common) -> Option<Duration> {
-        let due = !self.ready.is_empty() && (self.has_full_batch(common) || common.now.elapsed >= self.ready_since + common.settings.linger);
+        let due = !self.ready.is_empty() && (self.has_full_batch(common) || common.now.elapsed >= self.lingers_until(common));
         due.then_some(self.ready_since)
     }
 

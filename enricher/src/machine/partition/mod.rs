@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::adapters::kafka::{Record, RecordOffset};
-use shared::domain::Asin;
+use shared::domain::{Asin, UnixMillis};
 
 use self::calls::Call;
 use self::letters::Sending;
@@ -38,6 +38,8 @@ pub(super) struct Partition {
     ready: VecDeque<Asin>,
     /// Since when there have been any.
     ready_since: Duration,
+    /// How old the last record was when it was taken in.
+    behind: Duration,
     /// Lanes whose writes were put off, by when they are ready again.
     delayed: BTreeSet<(Duration, Asin)>,
     cache: MergeCache,
@@ -62,6 +64,7 @@ impl Partition {
             lanes: HashMap::new(),
             ready: VecDeque::new(),
             ready_since: Duration::ZERO,
+            behind: Duration::ZERO,
             delayed: BTreeSet::new(),
             cache: MergeCache::new(settings.cache_bytes),
             calls: BTreeMap::new(),
@@ -93,6 +96,8 @@ impl Partition {
         let decoded = decode(&Input::of(&record), common.now.wall);
         let bytes = record.size() + decoded.as_ref().map_or(0, |decoded| product_bytes(&decoded.update));
         let offset = record.offset;
+        let age = common.now.wall.millis_since(UnixMillis(record.timestamp_ms));
+        self.behind = Duration::from_millis(u64::try_from(age).unwrap_or(0));
         if !self.open.begin(Arc::new(record), bytes) {
             return;
         }
@@ -174,7 +179,7 @@ impl Partition {
         let lingers_until = if self.has_full_batch(common) {
             Duration::ZERO
         } else {
-            self.ready_since + common.settings.linger
+            self.lingers_until(common)
         };
         let begins = (!self.ready.is_empty()).then(|| Some(common.may_call_at()?.max(lingers_until))).flatten();
         let delayed = self.delayed.first().map(|&(at, _)| at);

@@ -1,0 +1,193 @@
+//! The enricher from Kafka to products that can be found, with every guarantee, beside the yardsticks of the same round.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use serde::Serialize;
+use shared::adapters::kafka::Topic;
+use shared::domain::UnixMillis;
+
+use crate::measure::{Measured, Stopwatch};
+use crate::process::{Service, Settled, Used};
+use crate::records::{Order, Records};
+use crate::servers::Servers;
+use crate::yardsticks;
+
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Longer than any machine takes for a round.
+const PATIENCE: Duration = Duration::from_secs(1_800);
+/// A process that is stopped while records are published stays in its group.
+const SESSION: (&str, &str) = ("KAFKA_SESSION_TIMEOUT", "5m");
+
+/// One round.
+#[derive(Debug, Clone, Serialize)]
+pub struct Round {
+    /// In which order the records came.
+    pub order: Order,
+    /// By name, in the order in which they were measured.
+    pub measured: Vec<(&'static str, Measured)>,
+    /// Products compared with the truth, each time.
+    pub verified: usize,
+}
+
+/// The names under which [`Round::measured`] has its values.
+pub mod what {
+    /// `_bulk` of ready documents.
+    pub const BULK: &str = "_bulk of ready documents";
+    /// Reading alone.
+    pub const READING: &str = "reading alone";
+    /// Read, parse, write a document a record, no guarantee.
+    pub const BARE: &str = "bare loop";
+    /// The usual design in Python.
+    pub const CLASSIC: &str = "classic Python design";
+    /// Into an empty catalog.
+    pub const FIRST_FILL: &str = "enricher, first fill";
+    /// The same records again, by the process that has written them.
+    pub const REPLAY_WARM: &str = "enricher, replay, warm";
+    /// Other prices, by the process that has written the former.
+    pub const OVERWRITE_WARM: &str = "enricher, overwrite, warm";
+    /// Other prices, by a process that knows nothing yet.
+    pub const OVERWRITE_COLD: &str = "enricher, overwrite, cold";
+    /// The whole topic from its beginning, by a process that knows nothing yet; nothing changes.
+    pub const REPLAY_ALL: &str = "enricher, replay of all, cold";
+}
+
+/// Runs a round of about so many records on topics and indices of its own.
+///
+/// # Errors
+/// What the servers say, or a product that is not as it should be.
+pub async fn round(records: usize, order: Order, seed: u64) -> anyhow::Result<Round> {
+    let servers = Servers::find()?;
+    let outcome = measure(&servers, records, order, seed).await;
+    servers.remove_everything().await;
+    outcome
+}
+
+async fn measure(servers: &Servers, records: usize, order: Order, seed: u64) -> anyhow::Result<Round> {
+    let now = UnixMillis::now();
+    // Each overwrites the one before; none is of the future.
+    let generation = |number: i64| {
+        let seed = seed.wrapping_add(number.unsigned_abs());
+        Records::plan(records, order, seed, number, now.plus_millis((number - 3) * 600_000))
+    };
+    let (first, second, third) = (generation(0), generation(1), generation(2));
+    let mut measured = Vec::new();
+    let mut verified = 0;
+
+    servers.publish(&first).await?;
+    measured.push((what::BULK, yardsticks::bulk_ceiling(servers, first.len()).await?));
+    measured.push((what::READING, yardsticks::consume(servers, first.len()).await?));
+    measured.push((what::BARE, yardsticks::bare_loop(servers, first.len()).await?));
+    if let Some(classic) = yardsticks::classic(servers, first.len()).await? {
+        measured.push((what::CLASSIC, classic));
+    }
+
+    let mut worker = Worker::start(servers).await?;
+    measured.push((what::FIRST_FILL, worker.work_off(&first).await?));
+    verified += servers.verify(&first.truth()).await?;
+    worker.give(&first).await?;
+    measured.push((what::REPLAY_WARM, worker.work_off(&first).await?));
+    verified += servers.verify(&first.truth()).await?;
+    worker.give(&second).await?;
+    measured.push((what::OVERWRITE_WARM, worker.work_off(&second).await?));
+    verified += servers.verify(&second.truth()).await?;
+    worker.end().await?;
+
+    servers.publish(&third).await?;
+    let mut worker = Worker::start(servers).await?;
+    measured.push((what::OVERWRITE_COLD, worker.work_off(&third).await?));
+    verified += servers.verify(&third.truth()).await?;
+    worker.end().await?;
+
+    servers.forget_group(enricher::GROUP).await?;
+    let mut worker = Worker::start(servers).await?;
+    measured.push((what::REPLAY_ALL, worker.work_off_all(&[&first, &first, &second, &third]).await?));
+    verified += servers.verify(&third.truth()).await?;
+    worker.end().await?;
+    Ok(Round { order, measured, verified })
+}
+
+/// An enricher that works off what is there, and what it had done before.
+struct Worker<'a> {
+    servers: &'a Servers,
+    service: Service,
+    stopwatch: Stopwatch,
+    before: Settled,
+    used: Used,
+    letters: u64,
+    /// It starts with the first record that it reads, not with its process.
+    is_new: bool,
+}
+
+impl<'a> Worker<'a> {
+    async fn start(servers: &'a Servers) -> anyhow::Result<Worker<'a>> {
+        Ok(Worker {
+            servers,
+            letters: servers.count(Topic::RawUpdatesDlq).await?,
+            stopwatch: Stopwatch::start(),
+            service: Service::start("enricher", servers, &[SESSION])?,
+            before: Settled::default(),
+            used: Used::default(),
+            is_new: true,
+        })
+    }
+
+    /// Publishes records while it stands still, and lets it go on.
+    async fn give(&mut self, records: &Records) -> anyhow::Result<()> {
+        self.service.freeze(true)?;
+        self.servers.publish(records).await?;
+        self.stopwatch = Stopwatch::start();
+        self.service.freeze(false)
+    }
+
+    async fn work_off(&mut self, records: &Records) -> anyhow::Result<Measured> {
+        self.work_off_all(&[records]).await
+    }
+
+    /// Waits until all are settled, and checks what became of them.
+    async fn work_off_all(&mut self, all: &[&Records]) -> anyhow::Result<Measured> {
+        let count: usize = all.iter().map(|records| records.len()).sum();
+        let malformed: usize = all.iter().map(|records| records.malformed()).sum();
+        let mut began = (!self.is_new).then(Instant::now);
+        let until = Instant::now() + PATIENCE;
+        let settled = loop {
+            if let Some(now) = self.service.settled().await {
+                let since = now.since(&self.before);
+                if since.consumed > 0 {
+                    began.get_or_insert_with(Instant::now);
+                }
+                if since.all >= u64::try_from(count)? {
+                    self.before = now;
+                    break since;
+                }
+            }
+            self.service.is_alive()?;
+            ensure!(Instant::now() < until, "the enricher does not come to the end");
+            tokio::time::sleep(LOOK_EVERY).await;
+        };
+        let took = began.map_or(f64::NAN, |began| began.elapsed().as_secs_f64());
+        let now = self.service.used()?;
+        let used = Used {
+            cpu_seconds: now.cpu_seconds - self.used.cpu_seconds,
+            ..now
+        };
+        (self.used, self.is_new) = (now, false);
+        let measured = self.stopwatch.stop_other(count, took, used);
+        ensure!(
+            settled.all == u64::try_from(count)? && settled.dead_letters == u64::try_from(malformed)?,
+            "{settled:?}, {count} records with {malformed} malformed are expected"
+        );
+        let letters = self.servers.count(Topic::RawUpdatesDlq).await?;
+        ensure!(
+            letters - self.letters == u64::try_from(malformed)?,
+            "{} dead letters, {malformed} are expected",
+            letters - self.letters
+        );
+        self.letters = letters;
+        Ok(measured)
+    }
+
+    async fn end(self) -> anyhow::Result<()> {
+        self.service.terminate().await
+    }
+}

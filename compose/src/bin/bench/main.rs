@@ -1,0 +1,147 @@
+//! What the product achieves on this machine, beside what the machine can do: ratios of one run, and a file with its
+//! conditions. `compose/bench` builds everything, starts servers and runs it.
+
+mod api;
+mod detector;
+mod end_to_end;
+mod freshness;
+mod measure;
+mod process;
+mod records;
+mod report;
+mod scaling;
+mod servers;
+mod start;
+mod yardsticks;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use records::Order;
+use report::Report;
+
+const HELP: &str = "bench: what the product achieves beside what this machine can do
+
+  bench NAME [--records N] [--rounds N] [--seed N] [--seconds N] [--out FILE]
+
+  enricher   Kafka to Elasticsearch: first fill, replay, overwrite; beside _bulk, reading alone, a bare loop and the
+             classic Python design
+  scaling    the enricher over partitions and replicas, before a catalog that keeps nothing
+  freshness  from a record to an opportunity at the API
+  api        the API under load, beside the same search at Elasticsearch
+  detector   a sweep over a million products
+  start      how soon a process answers, how large it is
+  all        all of them
+
+Needs KAFKA_BROKERS and ELASTICSEARCH_URL; compose/bench NAME starts servers for it.";
+
+const NAMES: [&str; 6] = ["enricher", "scaling", "freshness", "api", "detector", "start"];
+/// Of these products a sweep has as many as the goal names.
+const SWEEP: usize = 1_000_000;
+/// A part of the records tells how the work is shared.
+const SCALING_PART: usize = 4;
+
+#[derive(Debug)]
+struct Plans {
+    names: Vec<&'static str>,
+    records: usize,
+    rounds: usize,
+    seed: u64,
+    seconds: u64,
+    out: Option<PathBuf>,
+}
+
+fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Plans> {
+    let name = arguments.next().context("a name is missing")?;
+    let names: Vec<&'static str> = NAMES.into_iter().filter(|known| name == "all" || *known == name).collect();
+    if names.is_empty() {
+        bail!("{name} is unknown");
+    }
+    let mut plans = Plans {
+        names,
+        records: 300_000,
+        rounds: 3,
+        seed: 20_260_710,
+        seconds: 20,
+        out: None,
+    };
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().with_context(|| format!("{name} needs a value"))?;
+        let number = || {
+            let number = value.parse::<u32>().ok().filter(|number| *number > 0);
+            number.with_context(|| format!("{name} is {value}: a whole number above 0 is expected"))
+        };
+        match name.as_str() {
+            "--records" => plans.records = usize::try_from(number()?)?,
+            "--rounds" => plans.rounds = usize::try_from(number()?)?,
+            "--seed" => plans.seed = u64::from(number()?),
+            "--seconds" => plans.seconds = u64::from(number()?),
+            "--out" => plans.out = Some(value.into()),
+            _ => bail!("{name} is unknown"),
+        }
+    }
+    Ok(plans)
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let plans = match parse(arguments.into_iter()) {
+        Ok(plans) => plans,
+        Err(mistake) => {
+            eprintln!("bench: {mistake}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    match runtime.block_on(run(&plans)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(plans: &Plans) -> anyhow::Result<()> {
+    let mut report = Report::new(plans.records, plans.rounds, plans.seed);
+    for name in &plans.names {
+        eprintln!("{name}");
+        match *name {
+            "enricher" => report.add_enricher(&enricher_rounds(plans).await?),
+            "scaling" => report.add_scaling(&scaling::run(plans.records / SCALING_PART, plans.rounds, plans.seed).await?),
+            "freshness" => report.add_freshness(&freshness::run(plans.seconds, plans.seed).await?),
+            "api" => report.add_api(&api::run(plans.seconds, plans.seed).await?),
+            "detector" => report.add_sweep(&detector::run(SWEEP, plans.rounds, plans.seed)?),
+            _ => report.add_start(&start::run(plans.rounds).await?),
+        }
+        // What was measured is kept, should a later one fail.
+        if let Some(out) = &plans.out {
+            report.write(out)?;
+        }
+    }
+    print!("{}", report.text());
+    Ok(())
+}
+
+async fn enricher_rounds(plans: &Plans) -> anyhow::Result<Vec<end_to_end::Round>> {
+    // A fresh Elasticsearch compiles itself for half a million documents, and is slower meanwhile.
+    eprintln!("warming up");
+    yardsticks::warm_up().await?;
+    let mut rounds = Vec::new();
+    for round in 0..plans.rounds {
+        for order in [Order::Close, Order::Shuffled] {
+            eprintln!("round {} of {}, {order:?}", round + 1, plans.rounds);
+            let round = end_to_end::round(plans.records, order, plans.seed).await?;
+            for (name, measured) in &round.measured {
+                eprintln!("  {name}: {}", serde_json::to_string(measured)?);
+            }
+            rounds.push(round);
+        }
+    }
+    Ok(rounds)
+}

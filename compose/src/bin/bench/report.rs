@@ -1,0 +1,206 @@
+//! What came out, for people and for comparison with other runs, with the conditions it was had under.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::api::Load;
+use crate::detector::Sweep;
+use crate::end_to_end::{Round, what};
+use crate::freshness::Freshness;
+use crate::measure::{Measured, Spread, cores};
+use crate::process::settings_tried;
+use crate::records::Order;
+use crate::scaling::Shared;
+use crate::start::Start;
+
+/// Results of some benchmarks, in the order in which they came.
+#[derive(Debug, Default)]
+pub struct Report {
+    text: String,
+    json: Map<String, Value>,
+}
+
+impl Report {
+    /// Begins with the conditions.
+    #[must_use]
+    pub fn new(records: usize, rounds: usize, seed: u64) -> Report {
+        let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| "unknown".into());
+        let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let cpu = cpu
+            .lines()
+            .find_map(|line| Some(line.strip_prefix("model name")?.split_once(": ")?.1.to_owned()));
+        let conditions = json!({
+            "commit": variable("BENCH_COMMIT"),
+            "records": records,
+            "rounds": rounds,
+            "seed": seed,
+            "build": if cfg!(debug_assertions) { "debug" } else { "release" },
+            "cores": cores(),
+            "cpu": cpu,
+            "settings": settings_tried(),
+            "servers": "Kafka and Elasticsearch of compose/servers on the same cores, one node each",
+        });
+        let mut report = Report::default();
+        report.text.push_str("# What was measured\n\n");
+        for (name, value) in conditions.as_object().into_iter().flatten() {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let _ = writeln!(report.text, "- {name}: {value}");
+        }
+        report.json.insert("conditions".into(), conditions);
+        report
+    }
+
+    /// Of the enricher, from Kafka to products.
+    pub fn add_enricher(&mut self, rounds: &[Round]) {
+        let mut results = Vec::new();
+        for order in [Order::Close, Order::Shuffled] {
+            let rounds: Vec<&Round> = rounds.iter().filter(|round| round.order == order).collect();
+            let Some(first) = rounds.first() else { continue };
+            let _ = write!(
+                self.text,
+                "\n## Enricher, marketplaces of an article {}\n\nRecords a second over {} rounds; ratios are medians of each round's; CPU seconds for 100,000 records.\n\n\
+                 | | least | median | most | of _bulk | of cap | client CPU | Elasticsearch | Kafka | peak MiB |\n|---|---|---|---|---|---|---|---|---|---|\n",
+                if order == Order::Close { "close together" } else { "shuffled" },
+                rounds.len()
+            );
+            for (name, _) in &first.measured {
+                let of = |name: &str, value: fn(&Measured) -> f64| -> Vec<f64> {
+                    let measured = rounds.iter().flat_map(|round| round.measured.iter().filter(|(of, _)| *of == name));
+                    measured.map(|(_, measured)| value(measured)).collect()
+                };
+                let rates = of(name, |measured| measured.per_second);
+                let ceilings = of(what::BULK, |measured| measured.per_second);
+                let of_bulk = Spread::of(rates.iter().zip(ceilings).map(|(rate, ceiling)| rate / ceiling));
+                let of_cap = Spread::of(of(name, |measured| measured.per_second / measured.cap_per_second));
+                let rate = Spread::of(rates);
+                let client = Spread::of(of(name, |measured| measured.client_cpu));
+                let elasticsearch = Spread::of(of(name, |measured| measured.elasticsearch_cpu));
+                let kafka = Spread::of(of(name, |measured| measured.kafka_cpu));
+                let peak = Spread::of(of(name, |measured| measured.peak_mib.unwrap_or(f64::NAN)));
+                let peak_text = if peak.max.is_nan() { String::new() } else { format!("{:.0}", peak.max) };
+                let _ = writeln!(
+                    self.text,
+                    "| {name} | {:.0} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {peak_text} |",
+                    rate.min, rate.median, rate.max, of_bulk.median, of_cap.median, client.median, elasticsearch.median, kafka.median,
+                );
+                results.push(json!({
+                    "order": order, "what": name, "per_second": rate, "of_bulk": of_bulk, "of_cap": of_cap, "client_cpu": client,
+                    "elasticsearch_cpu": elasticsearch, "kafka_cpu": kafka, "peak_mib": peak.max,
+                }));
+            }
+        }
+        let verified: usize = rounds.iter().map(|round| round.verified).sum();
+        let _ = writeln!(
+            self.text,
+            "\n{verified} times a product was compared with the seeded truth: none missing, none stale, no wrong price; every malformed record was a dead letter."
+        );
+        self.json.insert("enricher".into(), json!({"results": results, "verified": verified}));
+    }
+
+    /// Of the enricher before a catalog that keeps nothing.
+    pub fn add_scaling(&mut self, results: &[Shared]) {
+        let one = results.first().map_or(f64::NAN, |shared| shared.per_core_second.median);
+        self.text.push_str(
+            "\n## Scaling, before a catalog that keeps nothing\n\n| partitions | replicas | records a second | in a second of one core | of one partition's |\n|---|---|---|---|---|\n",
+        );
+        for shared in results {
+            let _ = writeln!(
+                self.text,
+                "| {} | {} | {:.0} | {:.0} | {:.2} |",
+                shared.partitions,
+                shared.replicas,
+                shared.per_second.median,
+                shared.per_core_second.median,
+                shared.per_core_second.median / one
+            );
+        }
+        self.put("scaling", results);
+    }
+
+    /// From a record to an opportunity that is seen.
+    pub fn add_freshness(&mut self, results: &[Freshness]) {
+        self.text.push_str(
+            "\n## Freshness: record produced to opportunity seen, milliseconds\n\n| on | records a second | by id: p50 | p99 | most | in the list: p50 | p99 | most | probes |\n|---|---|---|---|---|---|---|---|---|\n",
+        );
+        for one in results {
+            let _ = writeln!(
+                self.text,
+                "| {} | {} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {} |",
+                one.on,
+                one.records_per_second,
+                one.by_id.p50,
+                one.by_id.p99,
+                one.by_id.max,
+                one.in_list.p50,
+                one.in_list.p99,
+                one.in_list.max,
+                one.by_id.probes
+            );
+        }
+        self.put("freshness", results);
+    }
+
+    /// The API under load.
+    pub fn add_api(&mut self, results: &[Load]) {
+        self.text.push_str(
+            "\n## API: a page of 50 opportunities under wrk\n\n| on | what | connections | requests a second | p50 ms | p99 ms |\n|---|---|---|---|---|---|\n",
+        );
+        for load in results {
+            let _ = writeln!(
+                self.text,
+                "| {} | {} | {} | {:.0} | {:.2} | {:.2} |",
+                load.on, load.what, load.connections, load.per_second, load.p50_ms, load.p99_ms
+            );
+        }
+        self.put("api", results);
+    }
+
+    /// The detector from memory.
+    pub fn add_sweep(&mut self, sweep: &Sweep) {
+        let _ = write!(
+            self.text,
+            "\n## Detector: a sweep from memory, ledger and assessment included\n\n{} products on {} routes, {} open: {:.2} s on all cores (least {:.2}, most {:.2}); {:.0} products in a second of one core.\n",
+            sweep.products, sweep.routes, sweep.open, sweep.seconds.median, sweep.seconds.min, sweep.seconds.max, sweep.per_core_second.median
+        );
+        self.put("detector", sweep);
+    }
+
+    /// Starts, sizes and memory.
+    pub fn add_start(&mut self, start: &Start) {
+        let _ = write!(
+            self.text,
+            "\n## Start\n\n`compose` on an empty folder: first answer after {:.0} ms (least {:.0}, most {:.0}), first list of products after {:.0} ms; {:.0} MiB resident with the broker, the catalog and the simulator at work.\n\n| | executable MB | idle MiB |\n|---|---|---|\n",
+            start.first_answer_ms.median, start.first_answer_ms.min, start.first_answer_ms.max, start.first_list_ms.median, start.embedded_mib
+        );
+        for (name, megabytes) in &start.binary_mb {
+            let idle = start.idle_mib.get(name).map_or(String::new(), |mib| format!("{mib:.0}"));
+            let _ = writeln!(self.text, "| {name} | {megabytes:.1} | {idle} |");
+        }
+        self.put("start", start);
+    }
+
+    fn put<T: Serialize + ?Sized>(&mut self, name: &str, results: &T) {
+        self.json.insert(name.into(), serde_json::to_value(results).unwrap_or_default());
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Writes the text, and beside it the values for comparison (`.json`).
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let values = path.with_extension("json");
+        let json = format!("{:#}\n", Value::Object(self.json.clone()));
+        std::fs::write(path, &self.text).with_context(|| format!("{} cannot be written", path.display()))?;
+        std::fs::write(&values, json).with_context(|| format!("{} cannot be written", values.display()))
+    }
+}

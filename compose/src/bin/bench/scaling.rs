@@ -1,0 +1,214 @@
+//! What the enricher does by itself: the same work over partitions and replicas, before a catalog that keeps nothing and
+//! answers at once. Replicas are members of one group in this process; Kafka is real.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use async_trait::async_trait;
+use serde::Serialize;
+use shared::config::Environment;
+use shared::domain::{Asin, Opportunity, OpportunityId, StoredProduct, UnixMillis};
+use shared::health::Health;
+use shared::ports::Ports;
+use shared::ports::catalog::{
+    Catalog, CatalogError, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Total, Version, Versioned, Write,
+    WriteOutcome,
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::measure::Spread;
+use crate::process::own_cpu_seconds;
+use crate::records::{Order, Records};
+use crate::servers::Servers;
+
+const PARTITIONS: [i32; 4] = [1, 3, 6, 12];
+const REPLICAS: [usize; 3] = [1, 2, 3];
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// One way to share the work, over all rounds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Shared {
+    /// Of the topic.
+    pub partitions: i32,
+    /// Members of the group.
+    pub replicas: usize,
+    /// Records a second.
+    pub per_second: Spread,
+    /// Records in a second of one core of ours.
+    pub per_core_second: Spread,
+}
+
+/// Runs every combination that has a partition for each replica.
+///
+/// # Errors
+/// What the broker says.
+pub async fn run(records: usize, rounds: usize, seed: u64) -> anyhow::Result<Vec<Shared>> {
+    let mut results = Vec::new();
+    for partitions in PARTITIONS {
+        let servers = Servers::find_with_partitions(partitions)?;
+        let outcome = over_replicas(&servers, records, rounds, seed, partitions).await;
+        servers.remove_everything().await;
+        results.extend(outcome?);
+    }
+    Ok(results)
+}
+
+async fn over_replicas(servers: &Servers, records: usize, rounds: usize, seed: u64, partitions: i32) -> anyhow::Result<Vec<Shared>> {
+    let planned = Records::plan(records, Order::Close, seed, 0, UnixMillis::now());
+    servers.publish(&planned).await?;
+    let mut results = Vec::new();
+    for replicas in REPLICAS {
+        if i32::try_from(replicas)? > partitions {
+            continue;
+        }
+        let (mut rates, mut per_core) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let (seconds, cpu) = work_off(servers, planned.len(), replicas).await?;
+            rates.push(planned.len() as f64 / seconds);
+            per_core.push(planned.len() as f64 / cpu);
+            servers.forget_group(enricher::GROUP).await?;
+        }
+        let shared = Shared {
+            partitions,
+            replicas,
+            per_second: Spread::of(rates),
+            per_core_second: Spread::of(per_core),
+        };
+        eprintln!("{}", serde_json::to_string(&shared)?);
+        results.push(shared);
+    }
+    Ok(results)
+}
+
+/// Seconds from the first settled record to the last, and CPU seconds of this process.
+async fn work_off(servers: &Servers, records: usize, replicas: usize) -> anyhow::Result<(f64, f64)> {
+    let catalog: Arc<dyn Catalog> = Arc::new(NullCatalog::default());
+    let shutdown = CancellationToken::new();
+    let before = settled();
+    let mut members = JoinSet::new();
+    for _ in 0..replicas {
+        let environment = Environment::default();
+        let config = enricher::Config::read(&environment);
+        let config = environment.finish(config).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let ports = Ports {
+            event_log: servers.log.clone(),
+            catalog: Arc::clone(&catalog),
+            health: Health::default(),
+        };
+        members.spawn(enricher::run(config, ports, shutdown.clone()));
+    }
+    let until = Instant::now() + PATIENCE;
+    let mut began = None;
+    loop {
+        let done = settled() - before;
+        if done > 0 && began.is_none() {
+            began = Some((Instant::now(), own_cpu_seconds()));
+        }
+        if done >= u64::try_from(records)? {
+            break;
+        }
+        ensure!(Instant::now() < until, "{done} of {records} records are settled");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let (since, cpu) = began.context("records were settled")?;
+    let measured = (since.elapsed().as_secs_f64(), own_cpu_seconds() - cpu);
+    shutdown.cancel();
+    while let Some(ended) = members.join_next().await {
+        ended??;
+    }
+    Ok(measured)
+}
+
+/// Records that the enrichers of this process have settled so far.
+fn settled() -> u64 {
+    let families = prometheus::gather().into_iter().filter(|family| family.name() == "records_settled_total");
+    let counts = families.flat_map(|family| family.get_metric().iter().map(|metric| metric.get_counter().get_value()).collect::<Vec<_>>());
+    counts.sum::<f64>() as u64
+}
+
+/// Takes everything and holds nothing.
+#[derive(Debug, Default)]
+struct NullCatalog {
+    seq_no: AtomicU64,
+}
+
+impl NullCatalog {
+    fn written<T>(&self, writes: &[Write<T>]) -> Vec<WriteOutcome> {
+        let index: Arc<str> = "null".into();
+        let outcome = |_| {
+            WriteOutcome::Written(Version {
+                index: Arc::clone(&index),
+                seq_no: self.seq_no.fetch_add(1, Ordering::Relaxed),
+                primary_term: 1,
+            })
+        };
+        writes.iter().map(outcome).collect()
+    }
+}
+
+fn nothing<T>() -> Page<T> {
+    Page {
+        items: Vec::new(),
+        total: Total { value: 0, exact: true },
+        next_cursor: None,
+    }
+}
+
+#[async_trait]
+impl Catalog for NullCatalog {
+    async fn prepare(&self) -> Result<(), CatalogError> {
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<(), CatalogError> {
+        Ok(())
+    }
+
+    async fn read_products(&self, asins: &[Asin]) -> Result<Vec<Option<Versioned<StoredProduct>>>, CatalogError> {
+        Ok(vec![None; asins.len()])
+    }
+
+    async fn write_products(&self, writes: &[Write<StoredProduct>]) -> Result<Vec<WriteOutcome>, CatalogError> {
+        Ok(self.written(writes))
+    }
+
+    async fn search_products(&self, _: &ProductQuery) -> Result<Page<StoredProduct>, CatalogError> {
+        Ok(nothing())
+    }
+
+    async fn read_opportunities(&self, ids: &[OpportunityId]) -> Result<Vec<Option<Versioned<Opportunity>>>, CatalogError> {
+        Ok(vec![None; ids.len()])
+    }
+
+    async fn write_opportunities(&self, writes: &[Write<Opportunity>]) -> Result<Vec<WriteOutcome>, CatalogError> {
+        Ok(self.written(writes))
+    }
+
+    async fn search_opportunities(&self, _: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError> {
+        Ok(nothing())
+    }
+
+    async fn statistics(&self, _: UnixMillis, _: UnixMillis) -> Result<Statistics, CatalogError> {
+        Ok(Statistics::default())
+    }
+
+    async fn facets(&self, _: UnixMillis) -> Result<Facets, CatalogError> {
+        Ok(Facets::default())
+    }
+
+    async fn read_states(&self, _: StateKind, ids: &[String]) -> Result<Vec<Option<Versioned<StateRecord>>>, CatalogError> {
+        Ok(vec![None; ids.len()])
+    }
+
+    async fn write_states(&self, _: StateKind, writes: &[Write<StateRecord>]) -> Result<Vec<WriteOutcome>, CatalogError> {
+        Ok(self.written(writes))
+    }
+
+    async fn list_states(&self, _: StateKind, _: &StateQuery) -> Result<Page<Versioned<StateRecord>>, CatalogError> {
+        Ok(nothing())
+    }
+}

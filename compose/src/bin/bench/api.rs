@@ -123,8 +123,9 @@ async fn wait_for_gaps(base: &str) -> anyhow::Result<()> {
 }
 
 async fn uncached(on: &'static str, base: &str, connections: u32, seconds: u64) -> anyhow::Result<Load> {
-    let script =
-        format!("local asked = 0\nfunction request()\n asked = asked + 1\n return wrk.format('GET', string.format('{NEVER_THE_SAME}%.2f&min_profit=-%.2f', asked % 900 / 100, asked / 90000))\nend\n");
+    let script = format!(
+        "local asked = 0\nfunction request()\n asked = asked + 1\n return wrk.format('GET', string.format('{NEVER_THE_SAME}%.2f&min_profit=-%.2f', asked % 900 / 100, asked / 90000))\nend\n"
+    );
     load(on, "uncached", connections, seconds, base, Some(&script)).await
 }
 

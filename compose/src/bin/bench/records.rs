@@ -221,7 +221,15 @@ fn product(asin: Asin, number: usize, market: Marketplace, price: i64) -> String
             random.random_range(0..1_000_000)
         );
     }
-    text.push_str(r#"],"stats":{"current":"#);
+    text.push_str(r#"],"description":""#);
+    for _ in 0..12 {
+        let _ = write!(
+            text,
+            "Sentence {} of what the shop tells about the article, which nobody here reads. ",
+            random.random_range(0..1_000_000)
+        );
+    }
+    text.push_str(r#"","stats":{"current":"#);
     series(&mut text, &mut random, Values::Current(price));
     for name in STATISTICS {
         let _ = write!(text, r#","{name}":"#);

@@ -12,7 +12,7 @@ use enricher::fold::{Group, Update, decide};
 use shared::adapters::kafka::RecordOffset;
 use shared::config::Environment;
 use shared::domain::{Listing, Product, Staleness, StoredProduct, UnixMillis};
-use shared::wire::ProductDocument;
+use shared::wire::product::to_json;
 
 #[path = "../src/bin/bench/records.rs"]
 #[allow(dead_code)]
@@ -72,6 +72,7 @@ impl Material {
                     .zip(0..)
                     .map(|(product, offset)| Update {
                         offset: RecordOffset(offset),
+                        fingerprint: None,
                         product,
                     })
                     .collect(),
@@ -116,7 +117,7 @@ impl Material {
     }
 
     fn serialise(&self) -> usize {
-        serde_json::to_vec(&ProductDocument::from(black_box(&self.stored).clone())).map_or(0, |bytes| bytes.len())
+        to_json(black_box(&self.stored)).len()
     }
 }
 

@@ -6,11 +6,15 @@
 use shared::adapters::kafka::RecordOffset;
 use shared::domain::{Asin, Effect, Marketplace, ObservedAt, Product, Source};
 
+use crate::settled::Fingerprint;
+
 /// One decoded record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Update {
     /// Which record it is.
     pub offset: RecordOffset,
+    /// By which it is known again.
+    pub fingerprint: Option<Fingerprint>,
     /// What it says.
     pub product: Product,
 }
@@ -119,7 +123,7 @@ fn fates(before: Option<&Product>, after: Option<&Product>, group: &Group) -> Ve
 }
 
 /// What makes two records the same observation. A record has one marketplace of one source.
-fn identity(update: &Product) -> Option<(Marketplace, Source, ObservedAt)> {
+pub(crate) fn identity(update: &Product) -> Option<(Marketplace, Source, ObservedAt)> {
     let (&marketplace, sources) = update.markets.first_key_value()?;
     let (&source, state) = sources.first_key_value()?;
     Some((marketplace, source, state.latest))
@@ -163,6 +167,7 @@ mod tests {
         numbered
             .map(|(product, offset)| Update {
                 offset: RecordOffset(offset),
+                fingerprint: None,
                 product,
             })
             .collect()

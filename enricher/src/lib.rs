@@ -21,6 +21,7 @@ pub mod reindex;
 mod run;
 #[cfg(test)]
 mod samples;
+mod settled;
 pub mod shell;
 pub mod statistics;
 mod status;

@@ -2,13 +2,13 @@
 
 use futures_util::future::join_all;
 use shared::adapters::kafka::{Message, PublishError, Publisher, Record, Topic};
-use shared::wire::ProductDocument;
+use shared::wire::product::to_json;
 
 use crate::decode::{Refusal, timestamp_of};
 use crate::machine::{DeadLetter, Publication};
 
 /// Messages on their way at a time; the publisher also bounds their bytes.
-const AT_ONCE: usize = 200;
+const AT_ONCE: usize = 1_000;
 /// Names of headers that only dead letters have, and their replays, begin with this.
 pub(crate) const DEAD_LETTER_HEADERS: &str = "dlq.";
 /// How often a record was refused.
@@ -50,8 +50,7 @@ impl Outlet {
     async fn product(&self, publication: &Publication) -> Result<(), PublishError> {
         let Publication { product, cause } = publication;
         let asin = product.product.asin;
-        let document = serde_json::to_vec(&ProductDocument::from(product.clone())).expect("a document is plain structs with string keys");
-        let message = Message::new(asin.as_str(), Some(document)).caused_by(cause);
+        let message = Message::new(asin.as_str(), Some(to_json(product))).caused_by(cause);
         // The detector then reads the product from the catalog, where it is.
         let instead = || Message::new(asin.as_str(), None).with_header("reason", "reevaluate").caused_by(cause);
         self.send(Topic::EnrichedProducts, message, instead).await

@@ -19,7 +19,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::config::Config;
 use crate::decode::{Input as Raw, history};
 use crate::histories::{self, Histories};
-use crate::machine::{Input, Machine, Moment, Output, Settled, Trouble};
+use crate::machine::{Arrival, Input, Machine, Moment, Output, Settled, Trouble};
 use crate::metrics;
 use crate::publish::Outlet;
 use crate::status::{Count, keep};
@@ -38,7 +38,6 @@ pub struct Shell {
     /// Wakes the task when something is due earlier than it knows.
     due_earlier: Notify,
     began: Instant,
-    linger: Duration,
     catalog: Arc<dyn Catalog>,
     outlet: Outlet,
     histories: Mutex<Histories>,
@@ -78,7 +77,6 @@ impl Shell {
     pub fn new(config: &Config, ports: &Ports) -> Result<(Arc<Shell>, Work), EventLogError> {
         let began = Instant::now();
         let settings = config.machine.clone();
-        let linger = settings.linger;
         let (work, outputs) = mpsc::unbounded_channel();
         let (count, counts) = mpsc::unbounded_channel();
         let shell = Shell {
@@ -95,7 +93,6 @@ impl Shell {
             stepped: Condvar::new(),
             due_earlier: Notify::new(),
             began,
-            linger,
             catalog: Arc::clone(&ports.catalog),
             outlet: Outlet::new(ports.event_log.publisher()?, ports.event_log.topic_name(Topic::RawUpdates)),
             histories: Mutex::default(),
@@ -194,6 +191,15 @@ impl Shell {
         result
     }
 
+    /// What a record says, found out while nobody waits for the machine.
+    fn look_at(&self, record: Record) -> Arrival {
+        let look = self.state().machine.look_at(&record);
+        if !look.is_settled {
+            self.keep_history(&record);
+        }
+        Arrival::decode(record, look, UnixMillis::now())
+    }
+
     fn keep_history(&self, record: &Record) {
         if let Some((asin, marketplace, history)) = history(&Raw::of(record), UnixMillis::now()) {
             self.histories().put(asin, marketplace, history);
@@ -232,18 +238,22 @@ impl Shell {
     /// Takes in records of one partition, all before anything is done about the first. Returns how many were taken: none
     /// of a partition that is not owned or was closed, and none that was taken in before.
     pub fn push_all(&self, records: impl IntoIterator<Item = Record>) -> u64 {
-        let records: Vec<Record> = records.into_iter().inspect(|record| self.keep_history(record)).collect();
+        let arrivals: Vec<Arrival> = records.into_iter().map(|record| self.look_at(record)).collect();
+        self.take_in(arrivals)
+    }
+
+    fn take_in(&self, arrivals: impl IntoIterator<Item = Arrival>) -> u64 {
         let mut state = self.state();
         let before = state.machine.tally().consumed;
         let now = moment(self.began);
-        for record in records {
-            state.step(now, Input::Record(record));
+        for arrival in arrivals {
+            state.step(now, Input::Record(arrival));
         }
         let taken = state.machine.tally().consumed - before;
-        let due = now.elapsed + self.linger;
-        if state.wakes_at.is_none_or(|at| at > due) {
-            // One is enough until the task has looked.
-            state.wakes_at = Some(due);
+        // In a backlog most records change nothing about when the task is needed.
+        let due = state.machine.wake_at();
+        if due.is_some_and(|due| state.wakes_at.is_none_or(|at| at > due)) {
+            state.wakes_at = due;
             drop(state);
             self.due_earlier.notify_one();
         }
@@ -341,7 +351,7 @@ struct Owned {
 
 impl Intake for Owned {
     fn push(&self, record: Record) -> bool {
-        self.shell.push_all([record]) > 0
+        self.shell.take_in([self.shell.look_at(record)]) > 0
     }
 
     fn wants_pause(&self) -> bool {

@@ -22,7 +22,7 @@
 //!   ([`Input::Revoked`]).
 //! - *Memory is bounded.* A partition that holds too much asks to be paused; what waits for a retry counts.
 //!
-//! Per partition: a record is decoded when it is taken in, and its update waits in the *lane* of its ASIN. Lanes that have
+//! Per partition: a record is decoded before it is taken in, and its update waits in the *lane* of its ASIN. Lanes that have
 //! something to do and are not busy are *ready*; a *call* takes up to a batch of them through read, merge, write and
 //! publish (`partition/`). How many calls run at a time is learnt (`concurrency.rs`).
 
@@ -49,7 +49,8 @@ use shared::adapters::kafka::{NextOffset, Record, RecordOffset};
 use shared::domain::{Asin, Marketplace, ObservedAt, Staleness, StoredProduct, UnixMillis};
 use shared::ports::catalog::{Versioned, Write, WriteOutcome};
 
-use crate::decode::Refusal;
+use crate::decode::{Decoded, Input as Decodable, Refusal, decode};
+use crate::settled::Fingerprint;
 use concurrency::{Answer, ConcurrencyLimit};
 use delay::Delays;
 use partition::Partition;
@@ -77,6 +78,8 @@ pub struct Settings {
     pub window_records: usize,
     /// Bytes of merged products kept, all partitions together.
     pub cache_bytes: usize,
+    /// Settled records that are known again, all partitions together; some 30 bytes each.
+    pub known_records: usize,
     /// A greater share of refused records halts a partition; 100 never does.
     pub dead_letter_percent: u8,
     /// What a halted partition waits before it tries the next refused record; up to six times as long later.
@@ -116,7 +119,7 @@ pub enum Input {
         epoch: u64,
     },
     /// A record was read.
-    Record(Record),
+    Record(Arrival),
     /// What a [`Output::Read`] found, in its order; or why it failed.
     ReadResult {
         /// Which call.
@@ -159,6 +162,46 @@ pub enum Input {
     },
     /// Every partition will be taken back.
     Shutdown,
+}
+
+/// A record that was read, and what it says: found out before the machine is stepped, since it takes longest.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    record: Arc<Record>,
+    fingerprint: Option<Fingerprint>,
+    says: Says,
+}
+
+#[derive(Debug, Clone)]
+enum Says {
+    /// What a record that is settled has said.
+    Nothing,
+    Something(Result<Decoded, Refusal>),
+}
+
+impl Arrival {
+    /// Decodes a record, as of `now`, unless [`Machine::look_at`] knew it.
+    #[must_use]
+    pub fn decode(record: Record, look: Look, now: UnixMillis) -> Self {
+        let says = if look.is_settled {
+            Says::Nothing
+        } else {
+            Says::Something(decode(&Decodable::of(&record), now))
+        };
+        Arrival {
+            record: Arc::new(record),
+            fingerprint: look.fingerprint,
+            says,
+        }
+    }
+}
+
+/// What is seen of a record without decoding it.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    fingerprint: Option<Fingerprint>,
+    /// It needs nothing: it was settled before.
+    pub is_settled: bool,
 }
 
 /// What is to be done.
@@ -349,9 +392,9 @@ impl Machine {
                 self.partitions.insert(partition, taken);
                 self.share_out();
             }
-            Input::Record(record) => match self.partitions.get_mut(&record.partition) {
+            Input::Record(arrival) => match self.partitions.get_mut(&arrival.record.partition) {
                 Some(partition) => {
-                    partition.take_in(record, &mut self.common);
+                    partition.take_in(arrival, &mut self.common);
                     // Others may be right behind it.
                     begins_calls = partition.has_full_batch(&self.common);
                 }
@@ -394,6 +437,17 @@ impl Machine {
             self.begin_calls();
         }
         std::mem::take(&mut self.common.outputs)
+    }
+
+    /// Whether a record that was just read needs decoding.
+    #[must_use]
+    pub fn look_at(&self, record: &Record) -> Look {
+        let fingerprint = Fingerprint::of(record, self.common.settings.seed);
+        let is_settled = fingerprint.is_some_and(|fingerprint| {
+            let partition = self.partitions.get(&record.partition);
+            partition.is_some_and(|partition| partition.has_settled(fingerprint))
+        });
+        Look { fingerprint, is_settled }
     }
 
     /// Whether nothing that was begun of a partition is still to come: it may be fenced.
@@ -471,9 +525,10 @@ impl Machine {
     /// What a member may hold is shared among its partitions.
     fn share_out(&mut self) {
         self.common.owned = self.partitions.len();
-        let cache_bytes = self.common.settings.cache_bytes / self.partitions.len().max(1);
+        let owned = self.common.owned.max(1);
+        let (cache_bytes, known_records) = (self.common.settings.cache_bytes / owned, self.common.settings.known_records / owned);
         for partition in self.partitions.values_mut() {
-            partition.resize_cache(cache_bytes);
+            partition.resize(cache_bytes, known_records);
         }
     }
 

@@ -501,7 +501,9 @@ impl World {
                         return;
                     }
                     self.log(partition).position += 1;
-                    self.step(owner, Input::Record(record));
+                    let look = self.members[owner].machine.look_at(&record);
+                    let arrival = Arrival::decode(record, look, self.moment().wall);
+                    self.step(owner, Input::Record(arrival));
                 }
             }
             Event::Perform { which, fault } => {

@@ -25,6 +25,7 @@ pub(super) fn settings(seed: u64) -> Settings {
         member_bytes: 2 * HIGH_WATER,
         window_records: 20,
         cache_bytes: 12_000,
+        known_records: 16,
         dead_letter_percent: 50,
         dead_letter_pause: Duration::from_millis(20),
         seed,

@@ -2,7 +2,8 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::wire::{OpportunityDocument, ProductDocument};
+use crate::domain::StoredProduct;
+use crate::wire::OpportunityDocument;
 
 /// Longer words are cut, when indexed and when looked for: no name has one.
 const MAX_WORD_CHARACTERS: usize = 100;
@@ -40,9 +41,9 @@ fn indexed<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// What a product is found by.
-pub(super) fn of_product(document: &ProductDocument) -> String {
-    let names = [&document.title, &document.brand, &document.category];
-    indexed(names.into_iter().flatten().map(String::as_str).chain([document.asin.as_str()]))
+pub(super) fn of_product(stored: &StoredProduct) -> String {
+    let names = [&stored.listing.title, &stored.listing.brand, &stored.listing.category];
+    indexed(names.into_iter().flatten().map(String::as_str).chain([stored.product.asin.as_str()]))
 }
 
 /// What an opportunity is found by: the same of its article.

@@ -153,20 +153,23 @@ impl ShownPrice {
     }
 }
 
-fn join<T: Serialize + PartialEq>(held: &mut Option<Register<T>>, update: Option<&Register<T>>) -> bool {
-    let Some(update) = update else { return false };
-    let wins = match held {
-        None => true,
-        Some(held) => match update.observed_at.cmp(&held.observed_at) {
+/// Whether an update's register takes the place of the one held.
+fn wins<T: Serialize + PartialEq>(held: &Option<Register<T>>, update: &Option<Register<T>>) -> bool {
+    match (held, update) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(held), Some(update)) => match update.observed_at.cmp(&held.observed_at) {
             Ordering::Greater => true,
             Ordering::Less => false,
             Ordering::Equal => update.facts != held.facts && canonical_bytes(&*update.facts) > canonical_bytes(&*held.facts),
         },
-    };
-    if wins {
-        *held = Some(update.clone());
     }
-    wins
+}
+
+fn join<T: Serialize + PartialEq>(held: &mut Option<Register<T>>, update: &Option<Register<T>>) {
+    if wins(held, update) {
+        held.clone_from(update);
+    }
 }
 
 fn canonical_bytes<T: Serialize>(facts: &T) -> Vec<u8> {
@@ -199,22 +202,27 @@ impl MarketState {
         prices || self.buy_box.as_ref().is_some_and(|register| register.facts.landed.is_some())
     }
 
-    fn merge(&mut self, update: &MarketState) -> bool {
-        let newer = update.latest > self.latest;
-        if newer {
-            self.latest = update.latest;
-        }
-        let changed = [
-            newer,
-            join(&mut self.prices, update.prices.as_ref()),
-            join(&mut self.buy_box, update.buy_box.as_ref()),
-            join(&mut self.statistics, update.statistics.as_ref()),
-            join(&mut self.buy_box_statistics, update.buy_box_statistics.as_ref()),
-            join(&mut self.history, update.history.as_ref()),
-            join(&mut self.offers, update.offers.as_ref()),
-            join(&mut self.attributes, update.attributes.as_ref()),
-        ];
-        changed.contains(&true)
+    fn merge(&mut self, update: &MarketState) {
+        self.latest = self.latest.max(update.latest);
+        join(&mut self.prices, &update.prices);
+        join(&mut self.buy_box, &update.buy_box);
+        join(&mut self.statistics, &update.statistics);
+        join(&mut self.buy_box_statistics, &update.buy_box_statistics);
+        join(&mut self.history, &update.history);
+        join(&mut self.offers, &update.offers);
+        join(&mut self.attributes, &update.attributes);
+    }
+
+    /// Whether merging this update would change anything.
+    fn is_changed_by(&self, update: &MarketState) -> bool {
+        update.latest > self.latest
+            || wins(&self.prices, &update.prices)
+            || wins(&self.buy_box, &update.buy_box)
+            || wins(&self.statistics, &update.statistics)
+            || wins(&self.buy_box_statistics, &update.buy_box_statistics)
+            || wins(&self.history, &update.history)
+            || wins(&self.offers, &update.offers)
+            || wins(&self.attributes, &update.attributes)
     }
 
     /// Whether some of these facts are what `record` said: its newest ones, or any group that no newer record had.
@@ -320,14 +328,12 @@ impl Product {
             let held = self.markets.entry(marketplace).or_default();
             for (&source, state) in sources {
                 match held.get_mut(&source) {
-                    Some(held) => {
-                        // Shared with others; copied only where something changes.
-                        let mut merged = MarketState::clone(held);
-                        if merged.merge(state) {
-                            *held = Arc::new(merged);
-                            changed = true;
-                        }
+                    Some(held) if held.is_changed_by(state) => {
+                        // Copied only where it is shared with others.
+                        Arc::make_mut(held).merge(state);
+                        changed = true;
                     }
+                    Some(_) => {}
                     None => {
                         held.insert(source, Arc::clone(state));
                         changed = true;
@@ -341,12 +347,20 @@ impl Product {
         changed
     }
 
+    /// Whether merging this update would change anything.
+    fn is_changed_by(&self, update: &Product) -> bool {
+        let in_facts = update.states().any(|(marketplace, source, state)| {
+            let held = self.markets.get(&marketplace).and_then(|sources| sources.get(&source));
+            held.is_none_or(|held| held.is_changed_by(state))
+        });
+        in_facts || update.first_seen < self.first_seen || update.last_updated > self.last_updated || update.last_priced_at > self.last_priced_at
+    }
+
     /// What merging a record of this product into `held` would do, or has done.
     #[must_use]
     pub fn effect_on(&self, held: Option<&Product>) -> Effect {
         let Some(held) = held else { return Effect::Changed };
-        let mut merged = held.clone();
-        if merged.merge(self) {
+        if held.is_changed_by(self) {
             Effect::Changed
         } else if self.is_at_frontier_of(held) {
             Effect::Unchanged
@@ -536,6 +550,7 @@ mod tests {
             let mut after = product.clone();
             let changed = after.merge(&update);
             prop_assert_eq!(changed, after != product);
+            prop_assert_eq!(changed, update.effect_on(Some(&product)) == Effect::Changed);
         }
 
         #[test]

@@ -1,94 +1,73 @@
 //! The product document: index `products`, topic `enriched.products`.
+//!
+//! It has two twins: [`ProductDocument`] is read, and owns what it read; [`to_json`] writes from what the product holds,
+//! without a copy of it. That the one reads what the other writes is a property test.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::domain::history::HistoryFacts;
 use crate::domain::listing::name_key;
 use crate::domain::price::{AttributeFacts, BuyBoxFacts, OfferFacts, PriceFacts, SeriesStatistics, StatisticsFacts};
 use crate::domain::{Asin, Listing, MarketState, Marketplace, ObservedAt, Percentage, Product, Register, Source, StoredProduct, UnixMillis};
 
-/// One product. Times are Unix milliseconds, amounts minor units of the marketplace's currency.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One product, as it is read. Times are Unix milliseconds, amounts minor units of the marketplace's currency.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[allow(missing_docs)]
 pub struct ProductDocument {
     pub asin: Asin,
     pub revision: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub title: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub brand: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub category: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub image_url: Option<String>,
     pub first_seen: UnixMillis,
     pub last_updated: UnixMillis,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub last_priced_at: Option<UnixMillis>,
     /// Landed prices as of the write, by marketplace: for filters only.
     #[serde(default)]
     pub prices: BTreeMap<Marketplace, i64>,
     /// Score of the best marketplace, hundredths of percent: for the order only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub score: Option<Percentage>,
-    /// Lower-case names for comparison and order.
     #[serde(default)]
-    pub keys: NameKeys,
+    pub score: Option<Percentage>,
     /// The registers, by marketplace and source.
     pub markets: BTreeMap<Marketplace, BTreeMap<Source, MarketDocument>>,
 }
 
-/// Names in the form in which they are compared: whole, without case.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct NameKeys {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub brand: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub category: Option<String>,
-}
-
-/// One marketplace from one source.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One marketplace from one source, as it is read.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[allow(missing_docs)]
 pub struct MarketDocument {
     pub latest: ObservedAt,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub prices: Option<RegisterDocument<PriceFacts>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub buy_box: Option<RegisterDocument<BuyBoxFacts>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub statistics: Option<RegisterDocument<StatisticsFacts>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub buy_box_statistics: Option<RegisterDocument<SeriesStatistics>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub history: Option<RegisterDocument<HistoryFacts>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub offers: Option<RegisterDocument<OfferFacts>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub attributes: Option<RegisterDocument<AttributeFacts>>,
 }
 
 /// A register: when, and what.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[allow(missing_docs)]
 pub struct RegisterDocument<T> {
     pub observed_at: ObservedAt,
     pub facts: Arc<T>,
-}
-
-impl<T> From<Register<T>> for RegisterDocument<T> {
-    fn from(register: Register<T>) -> Self {
-        RegisterDocument {
-            observed_at: register.observed_at,
-            facts: register.facts,
-        }
-    }
 }
 
 impl<T> From<RegisterDocument<T>> for Register<T> {
@@ -97,25 +76,9 @@ impl<T> From<RegisterDocument<T>> for Register<T> {
     }
 }
 
-impl From<Arc<MarketState>> for MarketDocument {
-    fn from(state: Arc<MarketState>) -> Self {
-        let state = Arc::unwrap_or_clone(state);
-        MarketDocument {
-            latest: state.latest,
-            prices: state.prices.map(Into::into),
-            buy_box: state.buy_box.map(Into::into),
-            statistics: state.statistics.map(Into::into),
-            buy_box_statistics: state.buy_box_statistics.map(Into::into),
-            history: state.history.map(Into::into),
-            offers: state.offers.map(Into::into),
-            attributes: state.attributes.map(Into::into),
-        }
-    }
-}
-
-impl From<MarketDocument> for Arc<MarketState> {
+impl From<MarketDocument> for MarketState {
     fn from(document: MarketDocument) -> Self {
-        Arc::new(MarketState {
+        MarketState {
             latest: document.latest,
             prices: document.prices.map(Into::into),
             buy_box: document.buy_box.map(Into::into),
@@ -124,49 +87,18 @@ impl From<MarketDocument> for Arc<MarketState> {
             history: document.history.map(Into::into),
             offers: document.offers.map(Into::into),
             attributes: document.attributes.map(Into::into),
-        })
-    }
-}
-
-fn convert<A, B: From<A>>(markets: BTreeMap<Marketplace, BTreeMap<Source, A>>) -> BTreeMap<Marketplace, BTreeMap<Source, B>> {
-    markets
-        .into_iter()
-        .map(|(marketplace, sources)| (marketplace, sources.into_iter().map(|(source, state)| (source, state.into())).collect()))
-        .collect()
-}
-
-impl From<StoredProduct> for ProductDocument {
-    fn from(stored: StoredProduct) -> Self {
-        let StoredProduct { product, revision, listing } = stored;
-        let key = |name: &Option<String>| name.as_deref().map(name_key);
-        ProductDocument {
-            asin: product.asin,
-            revision,
-            keys: NameKeys {
-                title: key(&listing.title),
-                brand: key(&listing.brand),
-                category: key(&listing.category),
-            },
-            title: listing.title,
-            brand: listing.brand,
-            category: listing.category,
-            image_url: listing.image_url,
-            first_seen: product.first_seen,
-            last_updated: product.last_updated,
-            last_priced_at: product.last_priced_at,
-            prices: listing.prices,
-            score: listing.score,
-            markets: convert(product.markets),
         }
     }
 }
 
 impl From<ProductDocument> for StoredProduct {
     fn from(document: ProductDocument) -> Self {
+        let states = |sources: BTreeMap<Source, MarketDocument>| sources.into_iter().map(|(source, state)| (source, Arc::new(state.into())));
+        let markets = document.markets.into_iter();
         StoredProduct {
             product: Product {
                 asin: document.asin,
-                markets: convert(document.markets),
+                markets: markets.map(|(marketplace, sources)| (marketplace, states(sources).collect())).collect(),
                 first_seen: document.first_seen,
                 last_updated: document.last_updated,
                 last_priced_at: document.last_priced_at,
@@ -180,6 +112,139 @@ impl From<ProductDocument> for StoredProduct {
                 prices: document.prices,
                 score: document.score,
             },
+        }
+    }
+}
+
+/// The document of a product, JSON without line breaks; the same product gives the same bytes.
+#[must_use]
+pub fn to_json(stored: &StoredProduct) -> Vec<u8> {
+    /// What a marketplace takes, and what stands beside them.
+    const BYTES: usize = 2_048;
+    let mut json = Vec::with_capacity(BYTES * (stored.product.markets.len() + 1));
+    serde_json::to_writer(&mut json, &Written::from(stored)).expect("a document is plain structs with string keys, and memory takes it");
+    json
+}
+
+/// One product, as it is written: what [`ProductDocument`] reads, and names in the form in which they are compared.
+#[derive(Serialize)]
+struct Written<'a> {
+    asin: Asin,
+    revision: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brand: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    category: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_url: Option<&'a str>,
+    first_seen: UnixMillis,
+    last_updated: UnixMillis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_priced_at: Option<UnixMillis>,
+    prices: &'a BTreeMap<Marketplace, i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<Percentage>,
+    keys: NameKeys,
+    markets: WrittenMarkets<'a>,
+}
+
+/// Names whole and without case ([`name_key`]).
+#[derive(Serialize)]
+struct NameKeys {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brand: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    category: Option<String>,
+}
+
+struct WrittenMarkets<'a>(&'a BTreeMap<Marketplace, BTreeMap<Source, Arc<MarketState>>>);
+
+struct WrittenSources<'a>(&'a BTreeMap<Source, Arc<MarketState>>);
+
+#[derive(Serialize)]
+struct WrittenMarket<'a> {
+    latest: ObservedAt,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prices: Option<WrittenRegister<'a, PriceFacts>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    buy_box: Option<WrittenRegister<'a, BuyBoxFacts>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statistics: Option<WrittenRegister<'a, StatisticsFacts>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    buy_box_statistics: Option<WrittenRegister<'a, SeriesStatistics>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<WrittenRegister<'a, HistoryFacts>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offers: Option<WrittenRegister<'a, OfferFacts>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<WrittenRegister<'a, AttributeFacts>>,
+}
+
+#[derive(Serialize)]
+struct WrittenRegister<'a, T> {
+    observed_at: ObservedAt,
+    facts: &'a T,
+}
+
+impl Serialize for WrittenMarkets<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(marketplace, sources)| (marketplace, WrittenSources(sources))))
+    }
+}
+
+impl Serialize for WrittenSources<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(source, state)| (source, WrittenMarket::from(&**state))))
+    }
+}
+
+impl<'a> From<&'a MarketState> for WrittenMarket<'a> {
+    fn from(state: &'a MarketState) -> Self {
+        fn register<T>(register: &Option<Register<T>>) -> Option<WrittenRegister<'_, T>> {
+            register.as_ref().map(|register| WrittenRegister {
+                observed_at: register.observed_at,
+                facts: &*register.facts,
+            })
+        }
+        WrittenMarket {
+            latest: state.latest,
+            prices: register(&state.prices),
+            buy_box: register(&state.buy_box),
+            statistics: register(&state.statistics),
+            buy_box_statistics: register(&state.buy_box_statistics),
+            history: register(&state.history),
+            offers: register(&state.offers),
+            attributes: register(&state.attributes),
+        }
+    }
+}
+
+impl<'a> From<&'a StoredProduct> for Written<'a> {
+    fn from(stored: &'a StoredProduct) -> Self {
+        let StoredProduct { product, revision, listing } = stored;
+        let key = |name: &Option<String>| name.as_deref().map(name_key);
+        Written {
+            asin: product.asin,
+            revision: *revision,
+            title: listing.title.as_deref(),
+            brand: listing.brand.as_deref(),
+            category: listing.category.as_deref(),
+            image_url: listing.image_url.as_deref(),
+            first_seen: product.first_seen,
+            last_updated: product.last_updated,
+            last_priced_at: product.last_priced_at,
+            prices: &listing.prices,
+            score: listing.score,
+            keys: NameKeys {
+                title: key(&listing.title),
+                brand: key(&listing.brand),
+                category: key(&listing.category),
+            },
+            markets: WrittenMarkets(&product.markets),
         }
     }
 }
@@ -422,16 +487,12 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn a_product_comes_back_from_its_document_and_from_json(stored in stored_product()) {
-            let document = ProductDocument::from(stored.clone());
-            prop_assert_eq!(StoredProduct::from(document.clone()), stored.clone());
-            let json = serde_json::to_string(&document).expect("JSON");
-            let read: ProductDocument = serde_json::from_str(&json).expect("what was written is read");
-            prop_assert_eq!(&read, &document);
-            prop_assert_eq!(StoredProduct::from(read), stored);
+        fn a_product_comes_back_from_its_document(stored in stored_product()) {
+            let json = to_json(&stored);
+            let read: StoredProduct = serde_json::from_slice::<ProductDocument>(&json).expect("what was written is read").into();
+            prop_assert_eq!(&read, &stored);
             // A second turn writes the same bytes: nothing is lost to rounding or order.
-            let again = serde_json::to_string(&ProductDocument::from(StoredProduct::from(document))).expect("JSON");
-            prop_assert_eq!(again, json);
+            prop_assert_eq!(to_json(&read), json);
         }
     }
 
@@ -446,6 +507,7 @@ mod tests {
     fn names_are_stored_in_the_form_in_which_they_are_compared() {
         let json = r#"{"asin":"B0D1XD1ZV3","revision":7,"brand":" De'Longhi","first_seen":1,"last_updated":2,"markets":{}}"#;
         let stored: StoredProduct = serde_json::from_str::<ProductDocument>(json).expect("read").into();
-        assert_eq!(ProductDocument::from(stored).keys.brand.as_deref(), Some("de'longhi"));
+        let document: serde_json::Value = serde_json::from_slice(&to_json(&stored)).expect("JSON");
+        assert_eq!(document["keys"], serde_json::json!({"brand": "de'longhi"}));
     }
 }

@@ -160,8 +160,8 @@ proptest! {
         prop_assert_eq!(&held, &decoded.update);
         let listing = Listing::of(&decoded.update, &[], *now, Staleness::default());
         let stored = StoredProduct { listing, product: decoded.update, revision: 1 };
-        let document = serde_json::to_string(&shared::wire::ProductDocument::from(stored.clone())).expect("written");
-        let read: shared::wire::ProductDocument = serde_json::from_str(&document).expect("read");
+        let document = shared::wire::product::to_json(&stored);
+        let read: shared::wire::ProductDocument = serde_json::from_slice(&document).expect("read");
         prop_assert_eq!(StoredProduct::from(read), stored);
     }
 }

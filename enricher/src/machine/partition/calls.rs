@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::adapters::kafka::RecordOffset;
-use shared::domain::{Asin, Listing, ObservedAt, Product, StoredProduct, listing::next_revision};
+use shared::domain::{Asin, Listing, ObservedAt, Source, StoredProduct, listing::next_revision};
 use shared::ports::catalog::{Condition, Version, Versioned, Write, WriteOutcome};
 
 use super::Partition;
 use crate::decode::{Refusal, RefusalClass};
-use crate::fold::{Fate, decide};
+use crate::fold::{Fate, decide, identity};
 use crate::machine::delay::Delays;
 use crate::machine::lane::Job;
 use crate::machine::{CallId, Common, Output, Publication, Settled};
+use crate::settled::Fingerprint;
 
 /// Writes put off this often in a row are worth a word.
 const PATIENCE: u32 = 4;
@@ -62,7 +63,15 @@ const LATE_LINGER: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Done {
     asin: Asin,
-    records: Vec<(RecordOffset, Fate, Option<ObservedAt>)>,
+    records: Vec<DoneRecord>,
+}
+
+#[derive(Debug)]
+struct DoneRecord {
+    offset: RecordOffset,
+    fate: Fate,
+    fingerprint: Option<Fingerprint>,
+    observed: Option<(Source, ObservedAt)>,
 }
 
 impl Partition {
@@ -337,7 +346,14 @@ impl Partition {
         let records = job.fates.iter().zip(&job.group.updates);
         ended.done.push(Done {
             asin: job.group.asin,
-            records: records.map(|(&(offset, fate), update)| (offset, fate, observed_at(&update.product))).collect(),
+            records: records
+                .map(|(&(offset, fate), update)| DoneRecord {
+                    offset,
+                    fate,
+                    fingerprint: update.fingerprint,
+                    observed: identity(&update.product).map(|(_, source, at)| (source, at)),
+                })
+                .collect(),
         });
     }
 
@@ -417,6 +433,19 @@ impl Partition {
         }
     }
 
+    /// Lets a record go that says what a settled one has said.
+    pub(super) fn settle_again(&mut self, offset: RecordOffset, common: &mut Common) {
+        common.tally.unchanged += 1;
+        self.let_go(offset, common);
+        self.refusals.accept(offset, common.now.elapsed);
+        common.put(Output::Settled(Settled {
+            partition: self.number,
+            records: 1,
+            written: Vec::new(),
+            dead_letters: Vec::new(),
+        }));
+    }
+
     /// Lets records go; their lanes are free for what has gathered.
     fn settle(&mut self, done: Vec<Done>, common: &mut Common) {
         let mut settled = Settled {
@@ -426,15 +455,25 @@ impl Partition {
             dead_letters: Vec::new(),
         };
         for Done { asin, records } in done {
-            for (offset, fate, observed_at) in records {
+            for DoneRecord {
+                offset,
+                fate,
+                fingerprint,
+                observed,
+            } in records
+            {
                 settled.records += 1;
                 match fate {
                     Fate::Written => {
                         common.tally.written += 1;
-                        settled.written.extend(observed_at);
+                        settled.written.extend(observed.map(|(_, at)| at));
                     }
                     Fate::Unchanged => common.tally.unchanged += 1,
                     Fate::Stale => common.tally.stale += 1,
+                }
+                // Whatever it was, the product that it is part of was published: before, or just now.
+                if let Some((fingerprint, (source, _))) = fingerprint.zip(observed) {
+                    self.settled.insert(fingerprint, source);
                 }
                 self.let_go(offset, common);
                 self.refusals.accept(offset, common.now.elapsed);
@@ -448,10 +487,4 @@ impl Partition {
             self.pause_or_resume(common);
         }
     }
-}
-
-/// When the one marketplace of an update was observed.
-fn observed_at(update: &Product) -> Option<ObservedAt> {
-    let state = update.markets.values().next()?.values().next()?;
-    Some(state.latest)
 }

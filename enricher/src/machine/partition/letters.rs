@@ -135,6 +135,7 @@ impl Partition {
                 let asin = decoded.update.asin;
                 self.lane(asin).add_alone([Update {
                     offset,
+                    fingerprint: None,
                     product: decoded.update,
                 }]);
                 self.make_ready(asin, common);

@@ -8,10 +8,9 @@ mod calls;
 mod letters;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use shared::adapters::kafka::{Record, RecordOffset};
+use shared::adapters::kafka::RecordOffset;
 use shared::domain::{Asin, UnixMillis};
 
 use self::calls::Call;
@@ -19,10 +18,11 @@ use self::letters::Sending;
 use super::lane::Lane;
 use super::refusals::Refusals;
 use super::tracker::Tracker;
-use super::{CallId, Common, Output, Settings, Trouble};
+use super::{Arrival, CallId, Common, Output, Says, Settings, Trouble};
 use crate::cache::{MergeCache, product_bytes};
-use crate::decode::{Input, Refusal, decode};
+use crate::decode::Refusal;
 use crate::fold::Update;
+use crate::settled::{Fingerprint, SettledRecords};
 
 /// One partition of this member.
 #[derive(Debug)]
@@ -43,6 +43,7 @@ pub(super) struct Partition {
     /// Lanes whose writes were put off, by when they are ready again.
     delayed: BTreeSet<(Duration, Asin)>,
     cache: MergeCache,
+    settled: SettledRecords,
     calls: BTreeMap<u64, Call>,
     refusals: Refusals,
     /// Refused records that wait for their turn.
@@ -67,6 +68,7 @@ impl Partition {
             behind: Duration::ZERO,
             delayed: BTreeSet::new(),
             cache: MergeCache::new(settings.cache_bytes),
+            settled: SettledRecords::new(settings.known_records),
             calls: BTreeMap::new(),
             refusals: Refusals::new(settings.dead_letter_percent, settings.dead_letter_pause),
             letters: VecDeque::new(),
@@ -84,35 +86,47 @@ impl Partition {
         &self.open
     }
 
-    pub(super) fn resize_cache(&mut self, bytes: usize) {
-        self.cache.resize(bytes);
+    pub(super) fn resize(&mut self, cache_bytes: usize, known_records: usize) {
+        self.cache.resize(cache_bytes);
+        self.settled.resize(known_records);
     }
 
-    /// Decodes a record; its update waits in its lane.
-    pub(super) fn take_in(&mut self, record: Record, common: &mut Common) {
+    /// Whether all that a record says is in the catalog and was published since.
+    pub(super) fn has_settled(&self, fingerprint: Fingerprint) -> bool {
+        self.settled.contains(fingerprint)
+    }
+
+    /// Takes in a record; its update waits in its lane.
+    pub(super) fn take_in(&mut self, arrival: Arrival, common: &mut Common) {
         if self.closed {
             return;
         }
-        let decoded = decode(&Input::of(&record), common.now.wall);
-        let bytes = record.size() + decoded.as_ref().map_or(0, |decoded| product_bytes(&decoded.update));
+        let Arrival { record, fingerprint, says } = arrival;
+        let of_update = match &says {
+            Says::Something(Ok(decoded)) => product_bytes(&decoded.update),
+            Says::Something(Err(_)) | Says::Nothing => 0,
+        };
+        let bytes = record.size() + of_update;
         let offset = record.offset;
         let age = common.now.wall.millis_since(UnixMillis(record.timestamp_ms));
         self.behind = Duration::from_millis(u64::try_from(age).unwrap_or(0));
-        if !self.open.begin(Arc::new(record), bytes) {
+        if !self.open.begin(record, bytes) {
             return;
         }
         common.tally.consumed += 1;
-        match decoded {
-            Ok(decoded) => {
+        match says {
+            Says::Nothing => self.settle_again(offset, common),
+            Says::Something(Ok(decoded)) => {
                 common.tally.ignored_fields += u64::from(decoded.ignored_fields);
                 let asin = decoded.update.asin;
                 self.lane(asin).add(Update {
                     offset,
+                    fingerprint,
                     product: decoded.update,
                 });
                 self.make_ready(asin, common);
             }
-            Err(refusal) => self.refuse(offset, refusal, common),
+            Says::Something(Err(refusal)) => self.refuse(offset, refusal, common),
         }
         self.pause_or_resume(common);
     }

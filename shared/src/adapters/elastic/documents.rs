@@ -16,7 +16,7 @@ use crate::adapters::words;
 use crate::domain::listing::name_key;
 use crate::domain::{Opportunity, StoredProduct, UnixMillis};
 use crate::ports::catalog::{CatalogError, StateRecord, Version, Versioned, Write};
-use crate::wire::{OpportunityDocument, ProductDocument};
+use crate::wire::{self, OpportunityDocument, ProductDocument};
 
 /// More ids than this go in several requests.
 const MAX_IDS: usize = 1_000;
@@ -39,10 +39,9 @@ impl Document for StoredProduct {
     }
 
     fn to_source(&self) -> Vec<u8> {
-        let document = ProductDocument::from(self.clone());
-        let words = json_bytes(&words::of_product(&document));
-        let texts = json_bytes(&languages::texts(&document));
-        with_fields(json_bytes(&document), [("words", words), ("texts", texts)])
+        let words = json_bytes(&words::of_product(self));
+        let texts = json_bytes(&languages::texts(&self.product));
+        with_fields(wire::product::to_json(self), [("words", words), ("texts", texts)])
     }
 
     fn from_source(source: &str) -> serde_json::Result<Self> {

@@ -12,9 +12,8 @@ use serde_json::{Value, json};
 
 use super::classify::{classify_call, error_cause};
 use super::client::Client;
-use crate::domain::Marketplace;
+use crate::domain::{Marketplace, Product};
 use crate::ports::catalog::CatalogError;
-use crate::wire::ProductDocument;
 
 /// The analyzer that every server has.
 const STANDARD: &str = "standard";
@@ -62,9 +61,9 @@ impl Language {
 }
 
 /// Title, brand and category of each marketplace, by language; each text once.
-pub(super) fn texts(document: &ProductDocument) -> BTreeMap<&'static str, Vec<&str>> {
+pub(super) fn texts(product: &Product) -> BTreeMap<&'static str, Vec<&str>> {
     let mut texts: BTreeMap<&'static str, Vec<&str>> = BTreeMap::new();
-    for (marketplace, sources) in &document.markets {
+    for (marketplace, sources) in &product.markets {
         let Some(language) = Language::of(*marketplace) else { continue };
         for attributes in sources.values().filter_map(|state| state.attributes.as_ref()) {
             let facts = &attributes.facts;

@@ -41,6 +41,11 @@ use crate::domain::UnixMillis;
 const POLL: Duration = Duration::from_millis(100);
 /// The same while a partition is paused, so that it goes on soon after its worker caught up.
 const POLL_PAUSED: Duration = Duration::from_millis(10);
+/// A partition that is full is waited for this long before it is paused: a pause throws away what was fetched ahead, which a
+/// worker that is merely busy would have to have fetched again all the time.
+const BRAKE: Duration = Duration::from_millis(100);
+/// How often it is looked at meanwhile.
+const BRAKE_STEP: Duration = Duration::from_millis(1);
 /// How often settled offsets are handed over and paused partitions looked at.
 const HAND_OVER_EVERY: Duration = Duration::from_millis(50);
 /// How often gauges are set and stalls looked for.
@@ -177,16 +182,21 @@ impl Reader {
         let member = self.consumer.context();
         let mut handed_over = Instant::now();
         let mut observed = Instant::now();
-        let mut any_paused = false;
+        let (mut any_paused, mut any_full) = (false, false);
         while !stop.is_cancelled() {
-            match self.consumer.poll(if any_paused { POLL_PAUSED } else { POLL }) {
-                Some(Ok(message)) => member.feed(&self.consumer, &self.topic_name, &message),
-                Some(Err(error)) => {
-                    if let Some(why) = self.after_error(&error)? {
-                        return Ok(Some(why));
+            if any_full {
+                std::thread::sleep(BRAKE_STEP);
+                any_full = member.brake(&self.consumer, &self.topic_name, Instant::now());
+            } else {
+                match self.consumer.poll(if any_paused { POLL_PAUSED } else { POLL }) {
+                    Some(Ok(message)) => any_full = member.feed(&message),
+                    Some(Err(error)) => {
+                        if let Some(why) = self.after_error(&error)? {
+                            return Ok(Some(why));
+                        }
                     }
+                    None => {}
                 }
-                None => {}
             }
             let now = Instant::now();
             if now.duration_since(handed_over) >= HAND_OVER_EVERY {
@@ -257,6 +267,10 @@ struct Assignment {
 struct Owned {
     intake: Arc<dyn Intake>,
     paused: bool,
+    /// Since when it has been full without being paused.
+    full_since: Option<Instant>,
+    /// Records taken in that the metrics have not been told of.
+    consumed: u64,
     hold: Option<Hold>,
     /// Where reading started; none while that is not known.
     start: Option<NextOffset>,
@@ -298,30 +312,45 @@ impl Member {
         &self.membership.group
     }
 
-    fn feed(&self, consumer: &BaseConsumer<Member>, topic_name: &str, message: &BorrowedMessage<'_>) {
+    /// Gives a record to its partition. Is that one full now?
+    fn feed(&self, message: &BorrowedMessage<'_>) -> bool {
         let record = to_record(self.membership.topic, message);
         let mut assignment = self.assignment();
         let Some(owned) = assignment.partitions.get_mut(&record.partition) else {
-            return;
+            return false;
         };
         // Read before the pause took effect: it will be read again from wherever the partition starts.
         if owned.hold.is_some() {
-            return;
+            return false;
         }
         owned.silence.end(Instant::now());
-        let partition = record.partition;
         if !owned.intake.push(record) {
-            return;
+            return false;
         }
-        metrics::RECORDS_CONSUMED
-            .with_label_values(&[self.membership.topic.base_name(), self.group()])
-            .inc();
-        if !owned.paused && owned.intake.wants_pause() {
+        owned.consumed += 1;
+        !owned.paused && owned.intake.wants_pause()
+    }
+
+    /// Pauses partitions that have been full for long enough. Are there others that are full?
+    fn brake(&self, consumer: &BaseConsumer<Member>, topic_name: &str, now: Instant) -> bool {
+        let mut any_full = false;
+        for (&partition, owned) in &mut self.assignment().partitions {
+            if owned.paused || owned.hold.is_some() || !owned.intake.wants_pause() {
+                owned.full_since = None;
+                continue;
+            }
+            let since = *owned.full_since.get_or_insert(now);
+            if now.duration_since(since) < BRAKE {
+                any_full = true;
+                continue;
+            }
+            owned.full_since = None;
             match consumer.pause(&one_partition(topic_name, partition)) {
                 Ok(()) => owned.paused = true,
                 Err(error) => tracing::warn!(partition, %error, "cannot pause a partition"),
             }
         }
+        any_full
     }
 
     /// Hands settled offsets to the client library, and lets partitions go on whose workers caught up.
@@ -329,6 +358,7 @@ impl Member {
         let mut any_paused = false;
         let mut assignment = self.assignment();
         for (&partition, owned) in &mut assignment.partitions {
+            self.count(owned);
             if let Some(next) = owned.commit.take() {
                 self.move_group(consumer, topic_name, partition, next);
             }
@@ -344,6 +374,15 @@ impl Member {
             any_paused |= owned.paused;
         }
         any_paused
+    }
+
+    fn count(&self, owned: &mut Owned) {
+        let consumed = std::mem::take(&mut owned.consumed);
+        if consumed > 0 {
+            metrics::RECORDS_CONSUMED
+                .with_label_values(&[self.membership.topic.base_name(), self.group()])
+                .inc_by(consumed);
+        }
     }
 
     /// Moves the group's place although nothing was settled: where it stands there is nothing to be read, and the client
@@ -463,6 +502,8 @@ impl Member {
             let mut owned = Owned {
                 intake: Arc::clone(&self.intakes).assigned(partition, *epoch),
                 paused: false,
+                full_since: None,
+                consumed: 0,
                 hold: Some(Hold::Undecided {
                     next_try: now + DECIDE_AGAIN_EVERY,
                 }),
@@ -610,14 +651,15 @@ impl Member {
 
     /// Takes partitions back: stop feeding, drain, hand over, fence, drop. In this order.
     fn release(&self, consumer: &BaseConsumer<Member>, partitions: &[i32], lost: bool) {
-        let released: Vec<(i32, Owned)> = {
+        let mut released: Vec<(i32, Owned)> = {
             let mut assignment = self.assignment();
             partitions.iter().filter_map(|p| assignment.partitions.remove_entry(p)).collect()
         };
         if released.is_empty() {
             return;
         }
-        for (_, owned) in &released {
+        for (_, owned) in &mut released {
+            self.count(owned);
             owned.intake.close();
         }
         let began = Instant::now();

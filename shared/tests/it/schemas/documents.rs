@@ -28,6 +28,7 @@ use shared::wire::state::{
     DetectorSettings, EnricherStatus, HistoryRecord, ProducerStatus, RatesRecord, RequestedJob, Run, RunProgress, RunStatus, SchedulerStatus, SellerDocument,
     WatchedAsin,
 };
+use shared::wire::product::to_json;
 use shared::wire::{JobKind, JobRequest, OpportunityDocument, OpportunityEvent, ProductDocument, RawUpdate};
 
 use super::through;
@@ -70,7 +71,7 @@ pub(crate) fn documents() -> Vec<Document> {
         topic("raw.keepa_updates.dlq.v1", "raw.keepa_updates.dlq.v1", None, dead_letters(), |value| {
             Ok(value.clone())
         }),
-        topic("enriched.products.v1", "enriched.products.v1", None, products(), through::<ProductDocument>),
+        topic("enriched.products.v1", "enriched.products.v1", None, products(), product_through),
         topic(
             "alerts.opportunities.v1",
             "alerts.opportunities.v1",
@@ -425,11 +426,21 @@ fn empty_state() -> MarketState {
 }
 
 fn stored(product: Product, listing: Listing) -> Value {
-    json(ProductDocument::from(StoredProduct {
+    written(&StoredProduct {
         product,
         revision: NOON.0,
         listing,
-    }))
+    })
+}
+
+fn written(stored: &StoredProduct) -> Value {
+    serde_json::from_slice(&to_json(stored)).expect("JSON")
+}
+
+/// Reads a product and writes it again.
+fn product_through(value: &Value) -> Result<Value, String> {
+    let read: ProductDocument = serde_json::from_str(&value.to_string()).map_err(|error| error.to_string())?;
+    Ok(written(&read.into()))
 }
 
 fn products() -> Vec<Value> {

@@ -159,7 +159,7 @@ impl Catalog for EmbeddedCatalog {
     }
 
     async fn write_products(&self, writes: &[Write<StoredProduct>]) -> Result<Vec<WriteOutcome>, CatalogError> {
-        self.write_rows(products::table(), writes, products::row).await
+        self.write_rows(products::table(), writes, |write| products::row(&write)).await
     }
 
     async fn search_products(&self, query: &ProductQuery) -> Result<Page<StoredProduct>, CatalogError> {

@@ -10,7 +10,7 @@ use crate::adapters::words;
 use crate::domain::listing::name_key;
 use crate::domain::{Asin, Marketplace, StoredProduct};
 use crate::ports::catalog::{CatalogError, Page, ProductQuery, ProductSort, Versioned, Write};
-use crate::wire::ProductDocument;
+use crate::wire::{self, ProductDocument};
 
 /// The name of the collection in versions.
 const INDEX: &str = "products";
@@ -43,26 +43,27 @@ pub(super) fn table() -> Table {
 }
 
 /// What is written for a product.
-pub(super) fn row(write: Write<StoredProduct>) -> RowWrite {
-    let document = ProductDocument::from(write.value);
-    let optional_text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
+pub(super) fn row(write: &Write<StoredProduct>) -> RowWrite {
+    let StoredProduct { product, listing, .. } = &write.value;
+    let key = |name: &Option<String>| name.as_deref().map_or(Value::Null, |name| Value::Text(name_key(name)));
     let optional_integer = |value: Option<i64>| value.map_or(Value::Null, Value::Integer);
     let mut columns = vec![
-        optional_text(&document.keys.title),
-        optional_text(&document.keys.brand),
-        optional_text(&document.keys.category),
-        Value::Integer(document.first_seen.0),
-        Value::Integer(document.last_updated.0),
-        optional_integer(document.last_priced_at.map(|at| at.0)),
-        Value::Text(words::of_product(&document)),
-        optional_integer(document.score.map(|score| score.0)),
+        key(&listing.title),
+        key(&listing.brand),
+        key(&listing.category),
+        Value::Integer(product.first_seen.0),
+        Value::Integer(product.last_updated.0),
+        optional_integer(product.last_priced_at.map(|at| at.0)),
+        Value::Text(words::of_product(&write.value)),
+        optional_integer(listing.score.map(|score| score.0)),
     ];
-    columns.extend(Marketplace::ALL.map(|marketplace| optional_integer(document.prices.get(&marketplace).copied())));
+    columns.extend(Marketplace::ALL.map(|marketplace| optional_integer(listing.prices.get(&marketplace).copied())));
+    let document = String::from_utf8(wire::product::to_json(&write.value)).expect("JSON is UTF-8");
     RowWrite {
-        id: document.asin.to_string(),
-        condition: write.condition,
+        id: product.asin.to_string(),
+        condition: write.condition.clone(),
         columns,
-        document: Some(serde_json::to_string(&document).expect("a product document is plain data with string keys")),
+        document: Some(document),
     }
 }
 

@@ -1,71 +1,26 @@
-//! Reading single values out of borrowed JSON, each with its own idea of what a wrong type means.
+//! Single values out of a record, each with its own idea of what a wrong type means.
 //!
 //! A field that a price, a time or an identity depends on is *needed*: a wrong type refuses the record. Any other field
 //! is *wished for*: a wrong type leaves it out and is counted. `null` and a field that is not there are the same.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
-use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
+use super::scan::{Elements, Field, Json, Members, Object};
 use super::{Refusal, RefusalClass};
 
-/// Keepa's series, which most of its arrays have a slot for.
-const USUAL_ELEMENTS: usize = 36;
-
-/// A field as it stands in the record.
-pub(super) type Field<'a> = Option<&'a RawValue>;
-
-/// A JSON object. Anything else is `None`; so are arrays, which serde would take for structs.
-pub(super) fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<Result<T, serde_json::Error>> {
-    raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()))
-}
-
-/// The elements of a JSON array.
-pub(super) fn elements(raw: &RawValue) -> Option<Vec<&RawValue>> {
-    let elements = raw
-        .get()
-        .starts_with('[')
-        .then(|| serde_json::from_str::<Elements<'_>>(raw.get()).ok())
-        .flatten();
-    elements.map(|elements| elements.0)
-}
-
-/// Elements in a vector that is made as large at once as most of Keepa's arrays are: to let it grow costs more than to
-/// read them.
-struct Elements<'a>(Vec<&'a RawValue>);
-
-impl<'de> Deserialize<'de> for Elements<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(ElementsVisitor)
-    }
-}
-
-struct ElementsVisitor;
-
-impl<'de> Visitor<'de> for ElementsVisitor {
-    type Value = Elements<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut elements = Vec::with_capacity(USUAL_ELEMENTS);
-        while let Some(element) = access.next_element()? {
-            elements.push(element);
-        }
-        Ok(Elements(elements))
-    }
+/// A field that says something.
+pub(super) fn told(field: Field<'_>) -> Field<'_> {
+    field.filter(|json| !json.is_null())
 }
 
 /// A whole number, also where it is written `4999.0` or `4.999e3`.
-pub(super) fn integer(raw: &RawValue) -> Option<i64> {
-    whole_number(raw.get())
+pub(super) fn integer(json: Json<'_>) -> Option<i64> {
+    whole_number(json.get())
 }
 
 /// The same from the text of one JSON value.
@@ -77,8 +32,8 @@ pub(super) fn whole_number(text: &str) -> Option<i64> {
 }
 
 /// A number, exact.
-pub(super) fn decimal(raw: &RawValue) -> Option<Decimal> {
-    exact_number(raw.get())
+pub(super) fn decimal(json: Json<'_>) -> Option<Decimal> {
+    exact_number(json.get())
 }
 
 fn exact_number(text: &str) -> Option<Decimal> {
@@ -86,60 +41,39 @@ fn exact_number(text: &str) -> Option<Decimal> {
     Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text)).ok()
 }
 
-/// A text.
-pub(super) fn text(raw: &RawValue) -> Option<String> {
-    raw.get().starts_with('"').then(|| serde_json::from_str(raw.get()).ok()).flatten()
-}
-
-fn is_null(raw: &RawValue) -> bool {
-    raw.get() == "null"
-}
-
-fn shape(name: impl fmt::Display, expected: &str, raw: &RawValue) -> Refusal {
-    Refusal::new(RefusalClass::Shape, format!("{name} is {}, {expected} is expected", kind(raw)))
-}
-
-/// What a value is, for messages: never the value itself, which may be long.
-pub(super) fn kind(raw: &RawValue) -> &'static str {
-    match raw.get().as_bytes().first() {
-        Some(b'{') => "an object",
-        Some(b'[') => "an array",
-        Some(b'"') => "a text",
-        Some(b't' | b'f') => "a boolean",
-        Some(b'n') => "null",
-        _ => "a number",
-    }
+fn shape(name: impl fmt::Display, expected: &str, json: Json<'_>) -> Refusal {
+    Refusal::new(RefusalClass::Shape, format!("{name} is {}, {expected} is expected", json.kind()))
 }
 
 /// A whole number of 32 bits or less, as all of Keepa's prices, ranks and times are.
 pub(super) fn needed_integer(name: impl fmt::Display, field: Field<'_>) -> Result<Option<i64>, Refusal> {
-    let Some(raw) = field.filter(|raw| !is_null(raw)) else { return Ok(None) };
-    let number = integer(raw).filter(|&number| i32::try_from(number).is_ok());
-    number.map(Some).ok_or_else(|| shape(name, "a whole number of 32 bits", raw))
+    let Some(json) = told(field) else { return Ok(None) };
+    let number = integer(json).filter(|&number| i32::try_from(number).is_ok());
+    number.map(Some).ok_or_else(|| shape(name, "a whole number of 32 bits", json))
 }
 
 /// A time: a whole number, also as a text, as Keepa writes it in some places.
 pub(super) fn needed_time(name: &str, field: Field<'_>) -> Result<Option<i64>, Refusal> {
-    let Some(raw) = field.filter(|raw| !is_null(raw)) else { return Ok(None) };
-    let number = integer(raw).or_else(|| text(raw)?.parse().ok());
-    number.map(Some).ok_or_else(|| shape(name, "a whole number", raw))
+    let Some(json) = told(field) else { return Ok(None) };
+    let number = integer(json).or_else(|| json.text()?.parse().ok());
+    number.map(Some).ok_or_else(|| shape(name, "a whole number", json))
 }
 
 /// An object.
-pub(super) fn needed_object<'a, T: Deserialize<'a>>(name: &str, field: Field<'a>) -> Result<Option<T>, Refusal> {
-    let Some(raw) = field.filter(|raw| !is_null(raw)) else { return Ok(None) };
-    match object(raw) {
-        Some(Ok(object)) => Ok(Some(object)),
-        // Its syntax is proved, so this is a name that stands twice.
-        Some(Err(error)) => Err(Refusal::new(RefusalClass::Shape, format!("{name} cannot be read: {error}"))),
-        None => Err(shape(name, "an object", raw)),
+pub(super) fn needed_object<'o, T>(name: &str, object: &'o Object<'_, T>) -> Result<Option<&'o T>, Refusal> {
+    let Some(json) = told(object.text) else { return Ok(None) };
+    if let Some(flaw) = &object.flaw {
+        return Err(Refusal::new(RefusalClass::Shape, format!("{name} cannot be read: {flaw}")));
     }
+    let is_object = json.get().starts_with('{');
+    is_object.then_some(Some(&object.members)).ok_or_else(|| shape(name, "an object", json))
 }
 
-/// The elements of an array.
-pub(super) fn needed_elements<'a>(name: &str, field: Field<'a>) -> Result<Option<Vec<&'a RawValue>>, Refusal> {
-    let Some(raw) = field.filter(|raw| !is_null(raw)) else { return Ok(None) };
-    elements(raw).map(Some).ok_or_else(|| shape(name, "an array", raw))
+/// An array; whether there is one.
+pub(super) fn needed_array(name: &str, field: Field<'_>) -> Result<bool, Refusal> {
+    let Some(json) = told(field) else { return Ok(false) };
+    let is_array = json.get().starts_with('[');
+    is_array.then_some(true).ok_or_else(|| shape(name, "an array", json))
 }
 
 /// Reads fields that are wished for, and counts those of a wrong type.
@@ -154,9 +88,8 @@ impl Wishes {
         self.ignored.get()
     }
 
-    fn read<'a, T>(&self, field: Field<'a>, read: impl FnOnce(&'a RawValue) -> Option<T>) -> Option<T> {
-        let raw = field.filter(|raw| !is_null(raw))?;
-        let value = read(raw);
+    fn read<'a, T>(&self, field: Field<'a>, read: impl FnOnce(Json<'a>) -> Option<T>) -> Option<T> {
+        let value = read(told(field)?);
         if value.is_none() {
             self.ignored.set(self.ignored.get().saturating_add(1));
         }
@@ -184,15 +117,17 @@ impl Wishes {
     }
 
     /// A text that is not blank, without blanks around it.
-    pub(super) fn text(&self, field: Field<'_>) -> Option<String> {
-        let text = self.read(field, text)?;
-        let trimmed = text.trim();
-        (!trimmed.is_empty()).then(|| trimmed.to_owned())
+    pub(super) fn text<'a>(&self, field: Field<'a>) -> Option<Cow<'a, str>> {
+        let trimmed = match self.read(field, Json::text)? {
+            Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+            Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+        };
+        (!trimmed.is_empty()).then_some(trimmed)
     }
 
     /// True or false.
     pub(super) fn boolean(&self, field: Field<'_>) -> Option<bool> {
-        self.read(field, |raw| match raw.get() {
+        self.read(field, |json| match json.get() {
             "true" => Some(true),
             "false" => Some(false),
             _ => None,
@@ -200,12 +135,17 @@ impl Wishes {
     }
 
     /// An object.
-    pub(super) fn object<'a, T: Deserialize<'a>>(&self, field: Field<'a>) -> Option<T> {
-        self.read(field, |raw| object(raw)?.ok())
+    pub(super) fn object<'a, T: Members<'a>>(&self, field: Field<'a>) -> Option<T> {
+        self.read(field, Json::object)
+    }
+
+    /// Counts what should be an array and is none.
+    pub(super) fn array(&self, field: Field<'_>) {
+        self.read(field, |json| json.get().starts_with('[').then_some(()));
     }
 
     /// The elements of an array; of one that is not there, none.
-    pub(super) fn elements<'a>(&self, field: Field<'a>) -> Vec<&'a RawValue> {
-        self.read(field, elements).unwrap_or_default()
+    pub(super) fn elements<'a>(&self, field: Field<'a>) -> Elements<'a> {
+        self.read(field, Json::elements).unwrap_or_else(Elements::none)
     }
 }

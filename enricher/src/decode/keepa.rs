@@ -7,212 +7,268 @@
 //!   box; -1 is "asked for and none". Where it was not asked for, `current[18]` is taken if it is a price: it is landed
 //!   already, but hides an unknown shipping, so it never overrules `buyBoxPrice`.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use std::borrow::Cow;
+
 use shared::domain::history::HistoryFacts;
 use shared::domain::price::{AttributeFacts, BuyBoxFacts, Category, OfferFacts, PriceFacts, PriceKind, SeriesStatistics, StatisticsFacts, StatisticsOrigin};
 use shared::domain::{Asin, KeepaMinutes, MarketState, ObservedAt, Register, UnixMillis};
 use shared::wire::state::HistoryRecord;
 
-use super::json::{self, Field, Wishes};
+use super::json::{self, Wishes, told};
+use super::scan::{Field, Json, Members, Object, Row, Scanner, Stop};
 use super::{Refusal, RefusalClass, check_clock, sellers, title};
 use crate::statistics::PriceSeries;
 
-/// Indices of Keepa's series, the same in `csv` and in every array of `stats`.
-const AMAZON: usize = 0;
-const NEW: usize = 1;
-const SALES_RANK: usize = 3;
-const LIST_PRICE: usize = 4;
-const NEW_FBM: usize = 7;
-const NEW_FBA: usize = 10;
-const COUNT_NEW: usize = 11;
-const BUY_BOX: usize = 18;
-const COUNT_NEW_FBA: usize = 34;
-const COUNT_NEW_FBM: usize = 35;
+/// The series that are read, of all that Keepa has.
+#[derive(Debug, Clone, Copy)]
+enum Series {
+    Amazon,
+    New,
+    SalesRank,
+    ListPrice,
+    NewFbm,
+    NewFba,
+    CountNew,
+    BuyBox,
+    CountNewFba,
+    CountNewFbm,
+}
+
+/// Where Keepa has them, the same in `csv` and in every array of `stats`. In the order of the enum, which is ascending.
+const INDICES: [usize; 10] = [0, 1, 3, 4, 7, 10, 11, 18, 34, 35];
 
 /// History is kept for people this far back.
 const HISTORY_MINUTES: i64 = 180 * 24 * 60;
 
 const IMAGE_PREFIX: &str = "https://m.media-amazon.com/images/I/";
 
-/// The product object, unread.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+/// The product object: what is known of it, unread.
+#[derive(Debug, Default)]
 pub(super) struct KeepaProduct<'a> {
-    #[serde(borrow)]
     pub(super) asin: Field<'a>,
-    #[serde(borrow)]
     pub(super) domain_id: Field<'a>,
-    #[serde(borrow)]
     product_type: Field<'a>,
-    #[serde(borrow)]
     last_update: Field<'a>,
-    #[serde(borrow)]
-    stats: Field<'a>,
-    #[serde(borrow)]
-    csv: Field<'a>,
-    #[serde(borrow)]
+    stats: Object<'a, Stats<'a>>,
+    csv: PerSeries<'a>,
     offers: Field<'a>,
-    #[serde(borrow)]
     title: Field<'a>,
-    #[serde(borrow)]
     brand: Field<'a>,
-    #[serde(borrow)]
     images: Field<'a>,
-    #[serde(borrow, rename = "imagesCSV")]
     images_csv: Field<'a>,
-    #[serde(borrow)]
     root_category: Field<'a>,
-    #[serde(borrow)]
     category_tree: Field<'a>,
-    #[serde(borrow)]
     ean_list: Field<'a>,
-    #[serde(borrow)]
     upc_list: Field<'a>,
-    #[serde(borrow)]
     gtin_list: Field<'a>,
-    #[serde(borrow)]
     parent_asin: Field<'a>,
-    #[serde(borrow)]
     monthly_sold: Field<'a>,
-    #[serde(borrow)]
     number_of_items: Field<'a>,
-    #[serde(borrow)]
     package_quantity: Field<'a>,
-    #[serde(borrow)]
     package_weight: Field<'a>,
-    #[serde(borrow)]
     package_length: Field<'a>,
-    #[serde(borrow)]
     package_width: Field<'a>,
-    #[serde(borrow)]
     package_height: Field<'a>,
-    #[serde(borrow)]
     fba_fees: Field<'a>,
-    #[serde(borrow)]
     referral_fee_percentage: Field<'a>,
-    #[serde(borrow)]
     referral_fee_percent: Field<'a>,
-    #[serde(borrow)]
     variable_closing_fee: Field<'a>,
-    #[serde(borrow)]
     sales_rank_reference: Field<'a>,
-    #[serde(borrow)]
     hazardous_materials: Field<'a>,
-    #[serde(borrow)]
     is_heat_sensitive: Field<'a>,
-    #[serde(borrow, rename = "newPriceIsMAP")]
     new_price_is_map: Field<'a>,
-    #[serde(borrow)]
     buy_box_seller_id_history: Field<'a>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+impl<'a> Members<'a> for KeepaProduct<'a> {
+    fn member(&mut self, name: &str, scanner: &mut Scanner<'a>) -> Result<(), Stop> {
+        let field = match name {
+            "asin" => &mut self.asin,
+            "domainId" => &mut self.domain_id,
+            "productType" => &mut self.product_type,
+            "lastUpdate" => &mut self.last_update,
+            "stats" => return scanner.descend(&mut self.stats),
+            "csv" => return scanner.row(&mut self.csv, &INDICES),
+            "offers" => &mut self.offers,
+            "title" => &mut self.title,
+            "brand" => &mut self.brand,
+            "images" => &mut self.images,
+            "imagesCSV" => &mut self.images_csv,
+            "rootCategory" => &mut self.root_category,
+            "categoryTree" => &mut self.category_tree,
+            "eanList" => &mut self.ean_list,
+            "upcList" => &mut self.upc_list,
+            "gtinList" => &mut self.gtin_list,
+            "parentAsin" => &mut self.parent_asin,
+            "monthlySold" => &mut self.monthly_sold,
+            "numberOfItems" => &mut self.number_of_items,
+            "packageQuantity" => &mut self.package_quantity,
+            "packageWeight" => &mut self.package_weight,
+            "packageLength" => &mut self.package_length,
+            "packageWidth" => &mut self.package_width,
+            "packageHeight" => &mut self.package_height,
+            "fbaFees" => &mut self.fba_fees,
+            "referralFeePercentage" => &mut self.referral_fee_percentage,
+            "referralFeePercent" => &mut self.referral_fee_percent,
+            "variableClosingFee" => &mut self.variable_closing_fee,
+            "salesRankReference" => &mut self.sales_rank_reference,
+            "hazardousMaterials" => &mut self.hazardous_materials,
+            "isHeatSensitive" => &mut self.is_heat_sensitive,
+            "newPriceIsMAP" => &mut self.new_price_is_map,
+            "buyBoxSellerIdHistory" => &mut self.buy_box_seller_id_history,
+            _ => return scanner.pass_over(),
+        };
+        scanner.keep(field)
+    }
+}
+
+#[derive(Debug, Default)]
 struct Stats<'a> {
-    #[serde(borrow)]
-    current: Field<'a>,
-    #[serde(borrow)]
-    avg30: Field<'a>,
-    #[serde(borrow)]
-    avg90: Field<'a>,
-    #[serde(borrow)]
-    avg180: Field<'a>,
-    #[serde(borrow)]
-    avg365: Field<'a>,
-    #[serde(borrow)]
-    min: Field<'a>,
-    #[serde(borrow)]
-    max: Field<'a>,
-    #[serde(borrow)]
-    out_of_stock_percentage30: Field<'a>,
-    #[serde(borrow)]
-    out_of_stock_percentage90: Field<'a>,
-    #[serde(borrow)]
-    out_of_stock_percentage180: Field<'a>,
-    #[serde(borrow)]
-    out_of_stock_percentage365: Field<'a>,
-    #[serde(borrow)]
+    current: PerSeries<'a>,
+    avg30: PerSeries<'a>,
+    avg90: PerSeries<'a>,
+    avg180: PerSeries<'a>,
+    avg365: PerSeries<'a>,
+    min: PerSeries<'a>,
+    max: PerSeries<'a>,
+    out_of_stock_percentage30: PerSeries<'a>,
+    out_of_stock_percentage90: PerSeries<'a>,
+    out_of_stock_percentage180: PerSeries<'a>,
+    out_of_stock_percentage365: PerSeries<'a>,
     buy_box_price: Field<'a>,
-    #[serde(borrow)]
     buy_box_shipping: Field<'a>,
-    #[serde(borrow)]
     buy_box_seller_id: Field<'a>,
-    #[serde(borrow, rename = "buyBoxIsFBA")]
     buy_box_is_fba: Field<'a>,
-    #[serde(borrow)]
     buy_box_is_amazon: Field<'a>,
-    #[serde(borrow, rename = "buyBoxIsMAP")]
     buy_box_is_map: Field<'a>,
-    #[serde(borrow)]
     buy_box_min_order_quantity: Field<'a>,
-    #[serde(borrow)]
     buy_box_max_order_quantity: Field<'a>,
-    #[serde(borrow)]
     buy_box_stats: Field<'a>,
-    #[serde(borrow)]
     sales_rank_drops30: Field<'a>,
-    #[serde(borrow)]
     last_buy_box_update: Field<'a>,
-    #[serde(borrow)]
     total_offer_count: Field<'a>,
-    #[serde(borrow)]
     retrieved_offer_count: Field<'a>,
-    #[serde(borrow, rename = "offerCountFBA")]
     offer_count_fba: Field<'a>,
-    #[serde(borrow, rename = "offerCountFBM")]
     offer_count_fbm: Field<'a>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+impl<'a> Members<'a> for Stats<'a> {
+    fn member(&mut self, name: &str, scanner: &mut Scanner<'a>) -> Result<(), Stop> {
+        let field = match name {
+            "current" => return scanner.row(&mut self.current, &INDICES),
+            "avg30" => return scanner.row(&mut self.avg30, &INDICES),
+            "avg90" => return scanner.row(&mut self.avg90, &INDICES),
+            "avg180" => return scanner.row(&mut self.avg180, &INDICES),
+            "avg365" => return scanner.row(&mut self.avg365, &INDICES),
+            "min" => return scanner.row(&mut self.min, &INDICES),
+            "max" => return scanner.row(&mut self.max, &INDICES),
+            "outOfStockPercentage30" => return scanner.row(&mut self.out_of_stock_percentage30, &INDICES),
+            "outOfStockPercentage90" => return scanner.row(&mut self.out_of_stock_percentage90, &INDICES),
+            "outOfStockPercentage180" => return scanner.row(&mut self.out_of_stock_percentage180, &INDICES),
+            "outOfStockPercentage365" => return scanner.row(&mut self.out_of_stock_percentage365, &INDICES),
+            "buyBoxPrice" => &mut self.buy_box_price,
+            "buyBoxShipping" => &mut self.buy_box_shipping,
+            "buyBoxSellerId" => &mut self.buy_box_seller_id,
+            "buyBoxIsFBA" => &mut self.buy_box_is_fba,
+            "buyBoxIsAmazon" => &mut self.buy_box_is_amazon,
+            "buyBoxIsMAP" => &mut self.buy_box_is_map,
+            "buyBoxMinOrderQuantity" => &mut self.buy_box_min_order_quantity,
+            "buyBoxMaxOrderQuantity" => &mut self.buy_box_max_order_quantity,
+            "buyBoxStats" => &mut self.buy_box_stats,
+            "salesRankDrops30" => &mut self.sales_rank_drops30,
+            "lastBuyBoxUpdate" => &mut self.last_buy_box_update,
+            "totalOfferCount" => &mut self.total_offer_count,
+            "retrievedOfferCount" => &mut self.retrieved_offer_count,
+            "offerCountFBA" => &mut self.offer_count_fba,
+            "offerCountFBM" => &mut self.offer_count_fbm,
+            _ => return scanner.pass_over(),
+        };
+        scanner.keep(field)
+    }
+}
+
+#[derive(Debug, Default)]
 struct FbaFees<'a> {
-    #[serde(borrow)]
     pick_and_pack_fee: Field<'a>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+impl<'a> Members<'a> for FbaFees<'a> {
+    fn member(&mut self, name: &str, scanner: &mut Scanner<'a>) -> Result<(), Stop> {
+        match name {
+            "pickAndPackFee" => scanner.keep(&mut self.pick_and_pack_fee),
+            _ => scanner.pass_over(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
 struct TreeNode<'a> {
-    #[serde(borrow)]
     cat_id: Field<'a>,
-    #[serde(borrow)]
     name: Field<'a>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+impl<'a> Members<'a> for TreeNode<'a> {
+    fn member(&mut self, name: &str, scanner: &mut Scanner<'a>) -> Result<(), Stop> {
+        match name {
+            "catId" => scanner.keep(&mut self.cat_id),
+            "name" => scanner.keep(&mut self.name),
+            _ => scanner.pass_over(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
 struct Image<'a> {
-    #[serde(borrow)]
     l: Field<'a>,
-    #[serde(borrow)]
     m: Field<'a>,
 }
 
-/// One of Keepa's arrays with a slot per series. A slot that is null or beyond the end was not told.
-struct Slots<'a> {
-    name: &'static str,
-    slots: Vec<&'a RawValue>,
+impl<'a> Members<'a> for Image<'a> {
+    fn member(&mut self, name: &str, scanner: &mut Scanner<'a>) -> Result<(), Stop> {
+        match name {
+            "l" => scanner.keep(&mut self.l),
+            "m" => scanner.keep(&mut self.m),
+            _ => scanner.pass_over(),
+        }
+    }
 }
 
-impl<'a> Slots<'a> {
-    fn get(&self, index: usize) -> Field<'a> {
-        self.slots.get(index).copied().filter(|raw| raw.get() != "null")
+/// One of Keepa's arrays with a slot for each series.
+type PerSeries<'a> = Row<'a, { INDICES.len() }>;
+
+impl<'a> PerSeries<'a> {
+    /// A slot that is null or beyond the end was not told.
+    fn get(&self, series: Series) -> Field<'a> {
+        told(self.kept[series as usize])
+    }
+}
+
+/// Such an array where a price depends on it.
+#[derive(Clone, Copy)]
+struct Slots<'r, 'a> {
+    name: &'static str,
+    row: &'r PerSeries<'a>,
+}
+
+impl<'a> Slots<'_, 'a> {
+    fn get(self, series: Series) -> Field<'a> {
+        self.row.get(series)
     }
 
     /// The value of a slot, sentinels included.
-    fn needed(&self, index: usize) -> Result<Option<i64>, Refusal> {
-        json::needed_integer(format_args!("{}[{index}]", self.name), self.get(index))
+    fn needed(self, series: Series) -> Result<Option<i64>, Refusal> {
+        let index = INDICES[series as usize];
+        json::needed_integer(format_args!("{}[{index}]", self.name), self.get(series))
     }
 
     /// A price or rank: greater than zero, or none.
-    fn positive(&self, index: usize) -> Result<Option<i64>, Refusal> {
-        Ok(self.needed(index)?.filter(|&value| value > 0))
+    fn positive(self, series: Series) -> Result<Option<i64>, Refusal> {
+        Ok(self.needed(series)?.filter(|&value| value > 0))
     }
 }
 
-fn slots<'a>(name: &'static str, field: Field<'a>) -> Result<Option<Slots<'a>>, Refusal> {
-    Ok(json::needed_elements(name, field)?.map(|slots| Slots { name, slots }))
+fn slots<'r, 'a>(name: &'static str, row: &'r PerSeries<'a>) -> Result<Option<Slots<'r, 'a>>, Refusal> {
+    Ok(json::needed_array(name, row.text)?.then_some(Slots { name, row }))
 }
 
 /// What the record says of prices and the buy box; `None` = it was not asked.
@@ -237,10 +293,10 @@ impl KeepaProduct<'_> {
             fetched_at,
         };
         let product_type = json::needed_integer("product.productType", self.product_type)?.unwrap_or(0);
-        let stats: Option<Stats<'_>> = json::needed_object("product.stats", self.stats)?;
-        let csv = slots("product.csv", self.csv)?;
+        let stats = json::needed_object("product.stats", &self.stats)?;
+        let csv = slots("product.csv", &self.csv)?;
         let facts = if product_type == 0 {
-            self.prices(stats.as_ref(), csv.as_ref(), observed_at.last_update, wishes)?
+            self.prices(stats, csv, observed_at.last_update, wishes)?
         } else {
             Prices {
                 prices: Some(PriceFacts::default()),
@@ -265,11 +321,15 @@ impl KeepaProduct<'_> {
     pub(super) fn history(&self, fetched_at: UnixMillis, now: UnixMillis) -> Option<HistoryRecord> {
         let wishes = Wishes::default();
         let last_update = self.last_update(fetched_at, now).ok()?;
-        let csv = slots("product.csv", self.csv).ok()??;
+        let csv = slots("product.csv", &self.csv).ok()??;
         let to = i64::from(last_update.0);
-        let kinds = [(PriceKind::BuyBox, BUY_BOX), (PriceKind::New, NEW), (PriceKind::Amazon, AMAZON)];
-        kinds.into_iter().find_map(|(kind, index)| {
-            let changes = history(&csv, index, &wishes)?.changes(to - HISTORY_MINUTES, to, HistoryRecord::MOST);
+        let kinds = [
+            (PriceKind::BuyBox, Series::BuyBox),
+            (PriceKind::New, Series::New),
+            (PriceKind::Amazon, Series::Amazon),
+        ];
+        kinds.into_iter().find_map(|(kind, series)| {
+            let changes = history(csv, series, &wishes)?.changes(to - HISTORY_MINUTES, to, HistoryRecord::MOST);
             let has_price = changes.iter().any(|(_, price)| price.is_some());
             let minutes = |time: i64| i32::try_from(time).ok().map(KeepaMinutes);
             has_price.then(|| HistoryRecord {
@@ -294,47 +354,47 @@ impl KeepaProduct<'_> {
         Ok(minutes)
     }
 
-    fn prices(&self, stats: Option<&Stats<'_>>, csv: Option<&Slots<'_>>, last_update: KeepaMinutes, wishes: &Wishes) -> Result<Prices, Refusal> {
+    fn prices(&self, stats: Option<&Stats<'_>>, csv: Option<Slots<'_, '_>>, last_update: KeepaMinutes, wishes: &Wishes) -> Result<Prices, Refusal> {
         let current = match stats {
-            Some(stats) => slots("product.stats.current", stats.current)?,
+            Some(stats) => slots("product.stats.current", &stats.current)?,
             None => None,
         };
         let mut facts = Prices::default();
-        match (&current, csv) {
+        match (current, csv) {
             (Some(current), _) => facts.prices = prices_of_stats(current)?,
             (None, Some(csv)) => facts.prices = prices_of_history(csv)?,
             (None, None) => {}
         }
         if let Some(prices) = &mut facts.prices {
             prices.is_map = wishes.boolean(self.new_price_is_map);
-            if let (Some(current), Some(stats)) = (&current, stats) {
+            if let (Some(current), Some(stats)) = (current, stats) {
                 stats.add_demand(prices, current, wishes);
             }
         }
         if let Some(stats) = stats {
-            facts.buy_box = stats.buy_box(current.as_ref(), wishes)?;
-            facts.offers = stats.offers(current.as_ref(), self.offers, wishes)?;
+            facts.buy_box = stats.buy_box(current, wishes)?;
+            facts.offers = stats.offers(current, self.offers, wishes)?;
         }
         match (stats, csv) {
             (Some(stats), _) if current.is_some() => {
-                let series = stats.series(wishes);
+                stats.check_arrays(wishes);
                 facts.statistics = Some(StatisticsFacts {
-                    new: series.of(NEW, wishes),
-                    amazon: series.of(AMAZON, wishes),
+                    new: stats.of(Series::New, wishes),
+                    amazon: stats.of(Series::Amazon, wishes),
                 });
-                facts.buy_box_statistics = facts.buy_box.is_some().then(|| series.of(BUY_BOX, wishes));
+                facts.buy_box_statistics = facts.buy_box.is_some().then(|| stats.of(Series::BuyBox, wishes));
             }
             (_, Some(csv)) => {
                 facts.statistics = statistics_of_history(csv, last_update, wishes);
                 if facts.buy_box.is_none() {
                     facts.buy_box = buy_box_of_history(csv)?;
                 }
-                facts.buy_box_statistics = history(csv, BUY_BOX, wishes).map(|series| series.summary(last_update));
+                facts.buy_box_statistics = history(csv, Series::BuyBox, wishes).map(|series| series.summary(last_update));
             }
             _ => {}
         }
         if let Some(buy_box) = &mut facts.buy_box {
-            let held = sellers::of_history(&wishes.elements(self.buy_box_seller_id_history), last_update, wishes);
+            let held = sellers::of_history(wishes.elements(self.buy_box_seller_id_history), last_update, wishes);
             let (shares, origin) = match held {
                 Some(shares) => (shares, StatisticsOrigin::History),
                 None => (
@@ -376,8 +436,8 @@ impl KeepaProduct<'_> {
             closing_fee: wishes.positive(self.variable_closing_fee),
             is_hazardous: self
                 .hazardous_materials
-                .filter(|raw| raw.get().starts_with('['))
-                .map(|raw| !wishes.elements(Some(raw)).is_empty()),
+                .and_then(Json::elements)
+                .map(|mut materials| materials.next().is_some()),
             is_heat_sensitive: wishes.boolean(self.is_heat_sensitive),
         };
         let nothing = AttributeFacts {
@@ -389,25 +449,28 @@ impl KeepaProduct<'_> {
 
     /// The first image, large where there is a large one.
     fn image_url(&self, wishes: &Wishes) -> Option<String> {
-        let listed = wishes.elements(self.images).first().and_then(|raw| {
-            let image: Image<'_> = wishes.object(Some(raw))?;
+        let listed = wishes.elements(self.images).next().and_then(|first| {
+            let image: Image<'_> = wishes.object(Some(first))?;
             wishes.text(image.l).or_else(|| wishes.text(image.m))
         });
         let joined = || {
             let names = wishes.text(self.images_csv)?;
-            names.split(',').next().map(|name| name.trim().to_owned())
+            let end = names.find(',').unwrap_or(names.len());
+            Some(match names {
+                Cow::Borrowed(names) => Cow::Borrowed(names[..end].trim()),
+                Cow::Owned(names) => Cow::Owned(names[..end].trim().to_owned()),
+            })
         };
         let name = listed.or_else(joined).filter(|name| is_image_name(name))?;
-        Some(format!("{IMAGE_PREFIX}{name}"))
+        Some([IMAGE_PREFIX, &*name].concat())
     }
 
     /// From the root category to the leaf. Ids that mean "unknown" are left out.
     fn categories(&self, wishes: &Wishes) -> Vec<Category> {
         let mut categories: Vec<Category> = wishes
             .elements(self.category_tree)
-            .into_iter()
-            .filter_map(|raw| {
-                let node: TreeNode<'_> = wishes.object(Some(raw))?;
+            .filter_map(|node| {
+                let node: TreeNode<'_> = wishes.object(Some(node))?;
                 let id = wishes.positive(node.cat_id).filter(|&id| id != i64::MAX)?;
                 let name = wishes.text(node.name).as_deref().and_then(title::plain)?;
                 Some(Category { id, name })
@@ -432,9 +495,9 @@ impl KeepaProduct<'_> {
     fn product_codes(&self, wishes: &Wishes) -> Vec<String> {
         let mut codes: Vec<String> = Vec::new();
         for list in [self.ean_list, self.upc_list, self.gtin_list] {
-            for raw in wishes.elements(list) {
-                let code = wishes.text(Some(raw));
-                codes.extend(code.filter(|code| !codes.contains(code)));
+            for code in wishes.elements(list) {
+                let code = wishes.text(Some(code)).filter(|code| !codes.iter().any(|held| held == code));
+                codes.extend(code.map(Cow::into_owned));
             }
         }
         codes
@@ -466,13 +529,13 @@ fn is_image_name(name: &str) -> bool {
 }
 
 /// `stats.current`: `None` where it tells neither of the two prices, not even that there is none.
-fn prices_of_stats(current: &Slots<'_>) -> Result<Option<PriceFacts>, Refusal> {
-    let asked = current.get(NEW).is_some() || current.get(AMAZON).is_some();
+fn prices_of_stats(current: Slots<'_, '_>) -> Result<Option<PriceFacts>, Refusal> {
+    let asked = current.get(Series::New).is_some() || current.get(Series::Amazon).is_some();
     let facts = PriceFacts {
-        new: current.positive(NEW)?,
-        amazon: current.positive(AMAZON)?,
-        list_price: current.positive(LIST_PRICE)?,
-        sales_rank: current.positive(SALES_RANK)?,
+        new: current.positive(Series::New)?,
+        amazon: current.positive(Series::Amazon)?,
+        list_price: current.positive(Series::ListPrice)?,
+        sales_rank: current.positive(Series::SalesRank)?,
         ..PriceFacts::default()
     };
     Ok(asked.then_some(facts))
@@ -484,26 +547,26 @@ fn count(number: i64) -> Option<i32> {
 }
 
 /// The last points of the series; `None` where both price series are null.
-fn prices_of_history(csv: &Slots<'_>) -> Result<Option<PriceFacts>, Refusal> {
-    let asked = csv.get(NEW).is_some() || csv.get(AMAZON).is_some();
-    let last = |index| -> Result<Option<i64>, Refusal> { Ok(last_point::<2>(csv, index)?.map(|[_, value]| value).filter(|&value| value > 0)) };
+fn prices_of_history(csv: Slots<'_, '_>) -> Result<Option<PriceFacts>, Refusal> {
+    let asked = csv.get(Series::New).is_some() || csv.get(Series::Amazon).is_some();
+    let last = |series| -> Result<Option<i64>, Refusal> { Ok(last_point::<2>(csv, series)?.map(|[_, value]| value).filter(|&value| value > 0)) };
     // Nothing of a count decides a price: what is broken is left out.
-    let last_count = |index| count(last_point::<2>(csv, index).ok().flatten()?[1]);
+    let last_count = |series| count(last_point::<2>(csv, series).ok().flatten()?[1]);
     let facts = PriceFacts {
-        new: last(NEW)?,
-        amazon: last(AMAZON)?,
-        list_price: last(LIST_PRICE)?,
-        sales_rank: last(SALES_RANK)?,
-        new_offers: last_count(COUNT_NEW),
-        new_offers_fba: last_count(COUNT_NEW_FBA),
-        new_offers_fbm: last_count(COUNT_NEW_FBM),
+        new: last(Series::New)?,
+        amazon: last(Series::Amazon)?,
+        list_price: last(Series::ListPrice)?,
+        sales_rank: last(Series::SalesRank)?,
+        new_offers: last_count(Series::CountNew),
+        new_offers_fba: last_count(Series::CountNewFba),
+        new_offers_fbm: last_count(Series::CountNewFbm),
         ..PriceFacts::default()
     };
     Ok(asked.then_some(facts))
 }
 
-fn buy_box_of_history(csv: &Slots<'_>) -> Result<Option<BuyBoxFacts>, Refusal> {
-    let last = last_point::<3>(csv, BUY_BOX)?;
+fn buy_box_of_history(csv: Slots<'_, '_>) -> Result<Option<BuyBoxFacts>, Refusal> {
+    let last = last_point::<3>(csv, Series::BuyBox)?;
     Ok(last.map(|[_, price, shipping]| BuyBoxFacts {
         landed: landed(price, shipping),
         ..BuyBoxFacts::default()
@@ -516,11 +579,11 @@ fn landed(price: i64, shipping: i64) -> Option<i64> {
 }
 
 /// The last point of a series, without reading those before it: a history can hold thousands. `None` = null or empty.
-fn last_point<const N: usize>(csv: &Slots<'_>, index: usize) -> Result<Option<[i64; N]>, Refusal> {
-    let Some(raw) = csv.get(index) else { return Ok(None) };
-    let broken = |what: &str| Refusal::new(RefusalClass::Shape, format!("product.csv[{index}] is {what}"));
-    let inner = raw.get().strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-    let numbers = inner.ok_or_else(|| broken(&format!("{}, an array is expected", json::kind(raw))))?;
+fn last_point<const N: usize>(csv: Slots<'_, '_>, series: Series) -> Result<Option<[i64; N]>, Refusal> {
+    let Some(points) = csv.get(series) else { return Ok(None) };
+    let broken = |what: &str| Refusal::new(RefusalClass::Shape, format!("product.csv[{}] is {what}", INDICES[series as usize]));
+    let inner = points.get().strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let numbers = inner.ok_or_else(|| broken(&format!("{}, an array is expected", points.kind())))?;
     if numbers.trim_ascii().is_empty() {
         return Ok(None);
     }
@@ -539,30 +602,29 @@ fn last_point<const N: usize>(csv: &Slots<'_>, index: usize) -> Result<Option<[i
 }
 
 /// A whole series; nothing where it is null or not made of points.
-fn history(csv: &Slots<'_>, index: usize, wishes: &Wishes) -> Option<PriceSeries> {
-    let numbers: Option<Vec<i64>> = wishes.elements(csv.get(index)).into_iter().map(json::integer).collect();
+fn history(csv: Slots<'_, '_>, series: Series, wishes: &Wishes) -> Option<PriceSeries> {
+    let numbers: Option<Vec<i64>> = wishes.elements(csv.get(series)).map(json::integer).collect();
     let numbers = numbers.filter(|numbers| !numbers.is_empty())?;
-    let series = if index == BUY_BOX {
-        PriceSeries::from_triples(&numbers)
-    } else {
-        PriceSeries::from_pairs(&numbers)
+    let points = match series {
+        Series::BuyBox => PriceSeries::from_triples(&numbers),
+        _ => PriceSeries::from_pairs(&numbers),
     };
-    series.ok()
+    points.ok()
 }
 
 /// How the series that came with the record were spread; none where none came.
-fn distributions(csv: &Slots<'_>, last_update: KeepaMinutes, wishes: &Wishes) -> Option<HistoryFacts> {
-    let asked = [NEW, AMAZON, BUY_BOX].iter().any(|&index| csv.get(index).is_some());
-    let of = |index| history(csv, index, wishes).and_then(|series| series.distribution(last_update));
+fn distributions(csv: Slots<'_, '_>, last_update: KeepaMinutes, wishes: &Wishes) -> Option<HistoryFacts> {
+    let asked = [Series::New, Series::Amazon, Series::BuyBox].iter().any(|&series| csv.get(series).is_some());
+    let of = |series| history(csv, series, wishes).and_then(|points| points.distribution(last_update));
     asked.then(|| HistoryFacts {
-        new: of(NEW),
-        amazon: of(AMAZON),
-        buy_box: of(BUY_BOX),
+        new: of(Series::New),
+        amazon: of(Series::Amazon),
+        buy_box: of(Series::BuyBox),
     })
 }
 
-fn statistics_of_history(csv: &Slots<'_>, last_update: KeepaMinutes, wishes: &Wishes) -> Option<StatisticsFacts> {
-    let (new, amazon) = (history(csv, NEW, wishes), history(csv, AMAZON, wishes));
+fn statistics_of_history(csv: Slots<'_, '_>, last_update: KeepaMinutes, wishes: &Wishes) -> Option<StatisticsFacts> {
+    let (new, amazon) = (history(csv, Series::New, wishes), history(csv, Series::Amazon, wishes));
     if new.is_none() && amazon.is_none() {
         return None;
     }
@@ -581,13 +643,13 @@ fn statistics_of_history(csv: &Slots<'_>, last_update: KeepaMinutes, wishes: &Wi
     })
 }
 
-impl<'a> Stats<'a> {
+impl Stats<'_> {
     /// See the module for the rule.
-    fn buy_box(&self, current: Option<&Slots<'_>>, wishes: &Wishes) -> Result<Option<BuyBoxFacts>, Refusal> {
+    fn buy_box(&self, current: Option<Slots<'_, '_>>, wishes: &Wishes) -> Result<Option<BuyBoxFacts>, Refusal> {
         let price = json::needed_integer("product.stats.buyBoxPrice", self.buy_box_price)?;
         let shipping = json::needed_integer("product.stats.buyBoxShipping", self.buy_box_shipping)?;
         let landed = match price {
-            None | Some(-2) => match current.map(|current| current.positive(BUY_BOX)).transpose()?.flatten() {
+            None | Some(-2) => match current.map(|current| current.positive(Series::BuyBox)).transpose()?.flatten() {
                 Some(landed) => Some(landed),
                 None => return Ok(None),
             },
@@ -597,7 +659,7 @@ impl<'a> Stats<'a> {
             return Ok(Some(BuyBoxFacts::default()));
         }
         let updated_at = json::needed_time("product.stats.lastBuyBoxUpdate", self.last_buy_box_update)?;
-        let seller_id = wishes.text(self.buy_box_seller_id).filter(|id| !id.starts_with('-'));
+        let seller_id = wishes.text(self.buy_box_seller_id).filter(|id| !id.starts_with('-')).map(Cow::into_owned);
         Ok(Some(BuyBoxFacts {
             landed,
             updated_at: updated_at
@@ -614,27 +676,27 @@ impl<'a> Stats<'a> {
     }
 
     /// What says how well it sells and who else offers it. Nothing of it decides a price: what is broken is left out.
-    fn add_demand(&self, prices: &mut PriceFacts, current: &Slots<'_>, wishes: &Wishes) {
+    fn add_demand(&self, prices: &mut PriceFacts, current: Slots<'_, '_>, wishes: &Wishes) {
         let count = |field: Field<'_>| count(wishes.integer(field)?);
-        let averages = wishes.elements(self.avg30);
+        wishes.array(self.avg30.text);
         prices.rank_drops_30 = wishes
             .integer(self.sales_rank_drops30)
             .and_then(|drops| i32::try_from(drops).ok())
             .filter(|&drops| drops >= 0);
-        prices.new_offers = count(current.get(COUNT_NEW));
-        prices.new_offers_avg30 = count(averages.get(COUNT_NEW).copied()).filter(|&mean| mean > 0);
-        prices.new_offers_fba = count(current.get(COUNT_NEW_FBA));
-        prices.new_offers_fbm = count(current.get(COUNT_NEW_FBM));
+        prices.new_offers = count(current.get(Series::CountNew));
+        prices.new_offers_avg30 = count(self.avg30.get(Series::CountNew)).filter(|&mean| mean > 0);
+        prices.new_offers_fba = count(current.get(Series::CountNewFba));
+        prices.new_offers_fbm = count(current.get(Series::CountNewFbm));
     }
 
     /// Offers were asked for where their number is told, or where a price that only they give is.
-    fn offers(&self, current: Option<&Slots<'_>>, offers: Field<'_>, wishes: &Wishes) -> Result<Option<OfferFacts>, Refusal> {
+    fn offers(&self, current: Option<Slots<'_, '_>>, offers: Field<'_>, wishes: &Wishes) -> Result<Option<OfferFacts>, Refusal> {
         let count = |field| wishes.integer(field).filter(|&count| count >= 0).and_then(|count| i32::try_from(count).ok());
-        let told = |field: Field<'_>| field.and_then(json::integer).is_some_and(|count| count != -2);
-        let price = |index| current.map(|current| current.positive(index)).transpose().map(Option::flatten);
-        let (lowest_fba, lowest_fbm_landed) = (price(NEW_FBA)?, price(NEW_FBM)?);
-        let asked = told(self.retrieved_offer_count)
-            || told(self.offer_count_fba)
+        let is_told = |field: Field<'_>| field.and_then(json::integer).is_some_and(|count| count != -2);
+        let price = |series| current.map(|current| current.positive(series)).transpose().map(Option::flatten);
+        let (lowest_fba, lowest_fbm_landed) = (price(Series::NewFba)?, price(Series::NewFbm)?);
+        let asked = is_told(self.retrieved_offer_count)
+            || is_told(self.offer_count_fba)
             || offers.is_some_and(|offers| offers.get().starts_with('['))
             || lowest_fba.is_some()
             || lowest_fbm_landed.is_some();
@@ -647,55 +709,51 @@ impl<'a> Stats<'a> {
         }))
     }
 
-    fn series(&self, wishes: &Wishes) -> KeepaSeries<'a> {
-        KeepaSeries {
-            averages: [self.avg30, self.avg90, self.avg180, self.avg365].map(|array| wishes.elements(array)),
-            out_of_stock: [
-                self.out_of_stock_percentage30,
-                self.out_of_stock_percentage90,
-                self.out_of_stock_percentage180,
-                self.out_of_stock_percentage365,
-            ]
-            .map(|array| wishes.elements(array)),
-            extremes: [self.min, self.max].map(|array| wishes.elements(array)),
+    /// Counts the arrays of statistics that are none.
+    fn check_arrays(&self, wishes: &Wishes) {
+        for row in [
+            &self.avg30,
+            &self.avg90,
+            &self.avg180,
+            &self.avg365,
+            &self.out_of_stock_percentage30,
+            &self.out_of_stock_percentage90,
+            &self.out_of_stock_percentage180,
+            &self.out_of_stock_percentage365,
+            &self.min,
+            &self.max,
+        ] {
+            wishes.array(row.text);
         }
     }
-}
 
-/// Keepa's own statistics, a slot per series in each array.
-struct KeepaSeries<'a> {
-    averages: [Vec<&'a RawValue>; 4],
-    out_of_stock: [Vec<&'a RawValue>; 4],
-    extremes: [Vec<&'a RawValue>; 2],
-}
-
-impl KeepaSeries<'_> {
-    fn of(&self, index: usize, wishes: &Wishes) -> SeriesStatistics {
-        let average = |span: usize| wishes.positive(self.averages[span].get(index).copied());
-        let percentage = |span: usize| {
-            let percent = wishes.integer(self.out_of_stock[span].get(index).copied())?;
+    /// Keepa's own statistics of a series.
+    fn of(&self, series: Series, wishes: &Wishes) -> SeriesStatistics {
+        let average = |row: &PerSeries<'_>| wishes.positive(row.get(series));
+        let percentage = |row: &PerSeries<'_>| {
+            let percent = wishes.integer(row.get(series))?;
             i32::try_from(percent).ok().filter(|percent| (0..=100).contains(percent))
         };
-        let extreme = |which: usize| {
-            let point = wishes.elements(self.extremes[which].get(index).copied());
-            let value = wishes.positive(point.get(1).copied());
-            let time = wishes.integer(point.first().copied()).and_then(|time| i32::try_from(time).ok());
+        let extreme = |row: &PerSeries<'_>| {
+            let mut point = wishes.elements(row.get(series));
+            let time = wishes.integer(point.next()).and_then(|time| i32::try_from(time).ok());
+            let value = wishes.positive(point.next());
             (value, value.and(time).map(KeepaMinutes))
         };
-        let ((min, min_at), (max, max_at)) = (extreme(0), extreme(1));
+        let ((min, min_at), (max, max_at)) = (extreme(&self.min), extreme(&self.max));
         SeriesStatistics {
-            avg30: average(0),
-            avg90: average(1),
-            avg180: average(2),
-            avg365: average(3),
+            avg30: average(&self.avg30),
+            avg90: average(&self.avg90),
+            avg180: average(&self.avg180),
+            avg365: average(&self.avg365),
             min,
             min_at,
             max,
             max_at,
-            out_of_stock_percentage_30: percentage(0),
-            out_of_stock_percentage_90: percentage(1),
-            out_of_stock_percentage_180: percentage(2),
-            out_of_stock_percentage_365: percentage(3),
+            out_of_stock_percentage_30: percentage(&self.out_of_stock_percentage30),
+            out_of_stock_percentage_90: percentage(&self.out_of_stock_percentage90),
+            out_of_stock_percentage_180: percentage(&self.out_of_stock_percentage180),
+            out_of_stock_percentage_365: percentage(&self.out_of_stock_percentage365),
             origin: StatisticsOrigin::Keepa,
         }
     }

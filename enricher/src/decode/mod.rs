@@ -18,22 +18,24 @@
 
 mod json;
 mod keepa;
+mod scan;
 mod sellers;
 #[cfg(test)]
 mod tests;
 mod title;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use memchr::memmem;
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 use shared::adapters::kafka::Record;
 use shared::domain::price::{AttributeFacts, PriceFacts};
 use shared::domain::{Asin, KeepaMinutes, MarketState, Marketplace, ObservedAt, Product, Register, Source, UnixMillis};
 use shared::wire::state::HistoryRecord;
 
-use json::{Field, Wishes};
+use json::{Wishes, told};
+use scan::{Field, Members, Object, Scanner, Stop};
 
 /// How far ahead of this machine's clock a record may be. Beyond, it would freeze its marketplace: nothing true would
 /// ever be newer.
@@ -153,32 +155,49 @@ impl RefusalClass {
 }
 
 /// The fields of both forms. Borrowed and unread, so that each can be refused for its own reason.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default)]
 struct Head<'a> {
-    #[serde(default, borrow)]
     v: Field<'a>,
-    #[serde(default, borrow)]
     asin: Field<'a>,
-    #[serde(default, borrow)]
     domain_id: Field<'a>,
-    #[serde(default, borrow)]
     fetched_at_ms: Field<'a>,
-    #[serde(default, borrow)]
     source: Field<'a>,
-    #[serde(default, borrow)]
-    product: Field<'a>,
-    #[serde(default, borrow)]
+    product: Object<'a, keepa::KeepaProduct<'a>>,
     domain: Field<'a>,
-    #[serde(default, borrow)]
     title: Field<'a>,
-    #[serde(default, borrow)]
-    stats: Field<'a>,
+    stats: Object<'a, BareStats<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
+impl<'a> Members<'a> for Head<'a> {
+    fn member(&mut self, name: &str, scanner: &mut Scanner<'a>) -> Result<(), Stop> {
+        let field = match name {
+            "v" => &mut self.v,
+            "asin" => &mut self.asin,
+            "domain_id" => &mut self.domain_id,
+            "fetched_at_ms" => &mut self.fetched_at_ms,
+            "source" => &mut self.source,
+            "product" => return scanner.descend(&mut self.product),
+            "domain" => &mut self.domain,
+            "title" => &mut self.title,
+            "stats" => return scanner.descend(&mut self.stats),
+            _ => return scanner.pass_over(),
+        };
+        scanner.keep(field)
+    }
+}
+
+#[derive(Debug, Default)]
 struct BareStats<'a> {
-    #[serde(default, borrow)]
     current: Field<'a>,
+}
+
+impl<'a> Members<'a> for BareStats<'a> {
+    fn member(&mut self, name: &str, scanner: &mut Scanner<'a>) -> Result<(), Stop> {
+        match name {
+            "current" => scanner.keep(&mut self.current),
+            _ => scanner.pass_over(),
+        }
+    }
 }
 
 /// What a record says, as of `now`.
@@ -186,30 +205,27 @@ struct BareStats<'a> {
 /// # Errors
 /// The refusal, by class.
 pub fn decode(input: &Input<'_>, now: UnixMillis) -> Result<Decoded, Refusal> {
-    let refuse = |class, message: &str| Err(Refusal::new(class, message));
-    let Some(payload) = input.payload.filter(|payload| !payload.is_empty()) else {
-        return refuse(RefusalClass::Empty, "the record has no value");
-    };
-    let Ok(text) = std::str::from_utf8(payload) else {
-        return refuse(RefusalClass::Json, "the value is not UTF-8");
-    };
-    // serde would take an array for a struct.
-    if !text.trim_ascii_start().starts_with('{') {
-        // Syntax first: the message of something cut in the middle should say so.
-        return match serde_json::from_str::<&RawValue>(text) {
-            Ok(raw) => Err(Refusal::new(
-                RefusalClass::Json,
-                format!("the value is {}, an object is expected", json::kind(raw)),
-            )),
-            Err(error) => Err(Refusal::new(RefusalClass::Json, format!("the value is not JSON: {error}"))),
-        };
-    }
-    let head: Head<'_> = serde_json::from_str(text).map_err(|error| {
-        let class = if error.is_data() { RefusalClass::Shape } else { RefusalClass::Json };
-        Refusal::new(class, format!("the value cannot be read: {error}"))
-    })?;
-    let is_envelope = head.v.is_some() || head.product.is_some() || head.domain_id.is_some();
-    if is_envelope { envelope(input, &head, now) } else { bare(input, &head, now) }
+    understand(input, &head_of(input)?, now)
+}
+
+/// A record that was understood, and what it tells of its marketplace's price over time; none where it brought no history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecodedWithHistory {
+    /// As [`decode`] gives it.
+    pub decoded: Decoded,
+    /// As [`history`] gives it.
+    pub history: Option<(Asin, Marketplace, HistoryRecord)>,
+}
+
+/// [`decode`] and [`history`] in one: the record is read once.
+///
+/// # Errors
+/// The refusal, by class.
+pub fn decode_with_history(input: &Input<'_>, now: UnixMillis) -> Result<DecodedWithHistory, Refusal> {
+    let head = head_of(input)?;
+    let decoded = understand(input, &head, now)?;
+    let history = history_of(&head, &decoded.update, now);
+    Ok(DecodedWithHistory { decoded, history })
 }
 
 /// What a record tells of its marketplace's price over time; none where it brought no history, or is refused by [`decode`].
@@ -220,26 +236,64 @@ pub fn history(input: &Input<'_>, now: UnixMillis) -> Option<(Asin, Marketplace,
     let name = memmem::find(payload, CSV)?;
     let after = payload[name + CSV.len()..].iter().find(|byte| !matches!(byte, b' ' | b':'));
     (after == Some(&b'[')).then_some(())?;
-    let text = std::str::from_utf8(payload).ok()?;
-    // The history of what becomes a dead letter, were it of tomorrow, would stand for ever.
-    decode(input, now).ok()?;
-    let head: Head<'_> = serde_json::from_str(text).ok()?;
-    let asin = asin_of("asin", head.asin).ok()?;
-    let marketplace = marketplace_of("domain_id", head.domain_id).ok()?;
-    let fetched_at = json::needed_time("fetched_at_ms", head.fetched_at_ms).ok()?.map(UnixMillis)?;
-    let product: keepa::KeepaProduct<'_> = json::needed_object("product", head.product).ok()??;
-    Some((asin, marketplace, product.history(fetched_at, now)?))
+    decode_with_history(input, now).ok()?.history
+}
+
+/// The history of a record that was taken: that of what becomes a dead letter, were it of tomorrow, would stand for ever.
+fn history_of(head: &Head<'_>, update: &Product, now: UnixMillis) -> Option<(Asin, Marketplace, HistoryRecord)> {
+    told(head.product.text)?;
+    let history = head.product.members.history(update.last_updated, now)?;
+    let (&marketplace, _) = update.markets.first_key_value()?;
+    Some((update.asin, marketplace, history))
+}
+
+/// The record, read once from front to back.
+fn head_of<'a>(input: &Input<'a>) -> Result<Head<'a>, Refusal> {
+    let refuse = |class, message: &str| Err(Refusal::new(class, message));
+    let Some(payload) = input.payload.filter(|payload| !payload.is_empty()) else {
+        return refuse(RefusalClass::Empty, "the record has no value");
+    };
+    let Ok(text) = std::str::from_utf8(payload) else {
+        return refuse(RefusalClass::Json, "the value is not UTF-8");
+    };
+    if !text.trim_ascii_start().starts_with('{') {
+        // Syntax first: the message of something cut in the middle should say so.
+        return match Scanner::new(text).only_value() {
+            Ok(value) => Err(Refusal::new(
+                RefusalClass::Json,
+                format!("the value is {}, an object is expected", value.kind()),
+            )),
+            Err(_) => Err(Refusal::new(
+                RefusalClass::Json,
+                format!("the value is not JSON: {}", scan::trouble::<IgnoredAny>(text)),
+            )),
+        };
+    }
+    let mut head = Head::default();
+    let mut scanner = Scanner::new(text);
+    let read = scanner.members(&mut head).and_then(|()| Ok(scanner.end()?));
+    let (class, why) = match read {
+        Ok(()) => return Ok(head),
+        Err(Stop::Twice(why)) => (RefusalClass::Shape, why),
+        Err(_) => (RefusalClass::Json, scan::trouble::<BTreeMap<String, IgnoredAny>>(text)),
+    };
+    Err(Refusal::new(class, format!("the value cannot be read: {why}")))
+}
+
+fn understand(input: &Input<'_>, head: &Head<'_>, now: UnixMillis) -> Result<Decoded, Refusal> {
+    let is_envelope = told(head.v).or(told(head.product.text)).or(told(head.domain_id)).is_some();
+    if is_envelope { envelope(input, head, now) } else { bare(input, head, now) }
 }
 
 /// `{"v":1,"asin","domain_id","fetched_at_ms","source","run_id","product"}`.
 fn envelope(input: &Input<'_>, head: &Head<'_>, now: UnixMillis) -> Result<Decoded, Refusal> {
-    match head.v.map(|raw| (json::integer(raw), raw)) {
+    match told(head.v).map(|version| (json::integer(version), version)) {
         Some((Some(1), _)) => {}
         Some((Some(version), _)) => return Err(Refusal::new(RefusalClass::Version, format!("envelope version {version} is not known, 1 is"))),
-        Some((None, raw)) => {
+        Some((None, version)) => {
             return Err(Refusal::new(
                 RefusalClass::Version,
-                format!("the envelope's version is {}, 1 is expected", json::kind(raw)),
+                format!("the envelope's version is {}, 1 is expected", version.kind()),
             ));
         }
         None => return Err(Refusal::new(RefusalClass::Version, "the envelope has no version (v)")),
@@ -251,23 +305,22 @@ fn envelope(input: &Input<'_>, head: &Head<'_>, now: UnixMillis) -> Result<Decod
         .map(UnixMillis)
         .ok_or_else(|| Refusal::new(RefusalClass::Shape, "the envelope has no fetched_at_ms"))?;
     check_clock("fetched_at_ms", fetched_at, now)?;
-    let source = match head.source {
+    let source = match told(head.source) {
         None => Source::Keepa,
-        Some(raw) => match json::text(raw).as_deref() {
+        Some(source) => match source.text().as_deref() {
             Some("observation") => Source::Observation,
             Some(_) => Source::Keepa,
-            None => return Err(Refusal::new(RefusalClass::Shape, format!("source is {}, a text is expected", json::kind(raw)))),
+            None => return Err(Refusal::new(RefusalClass::Shape, format!("source is {}, a text is expected", source.kind()))),
         },
     };
-    let product: keepa::KeepaProduct<'_> =
-        json::needed_object("product", head.product)?.ok_or_else(|| Refusal::new(RefusalClass::Shape, "the envelope has no product"))?;
-    if product.asin.is_some() {
+    let product = json::needed_object("product", &head.product)?.ok_or_else(|| Refusal::new(RefusalClass::Shape, "the envelope has no product"))?;
+    if told(product.asin).is_some() {
         let inner = asin_of("product.asin", product.asin)?;
         if inner != asin {
             return Err(Refusal::new(RefusalClass::Asin, format!("the envelope is of {asin}, its product of {inner}")));
         }
     }
-    if product.domain_id.is_some() {
+    if told(product.domain_id).is_some() {
         let inner = marketplace_of("product.domainId", product.domain_id)?;
         if inner != marketplace {
             return Err(Refusal::new(
@@ -295,7 +348,7 @@ fn bare(input: &Input<'_>, head: &Head<'_>, now: UnixMillis) -> Result<Decoded, 
         fetched_at: input.timestamp,
     };
     let mut state = MarketState::observed(observed_at);
-    if let Some(stats) = json::needed_object::<BareStats<'_>>("stats", head.stats)?
+    if let Some(stats) = json::needed_object("stats", &head.stats)?
         && let Some(current) = json::needed_integer("stats.current", stats.current)?
     {
         let facts = PriceFacts {
@@ -320,21 +373,25 @@ fn bare(input: &Input<'_>, head: &Head<'_>, now: UnixMillis) -> Result<Decoded, 
 
 fn asin_of(name: &str, field: Field<'_>) -> Result<Asin, Refusal> {
     let refuse = |message| Err(Refusal::new(RefusalClass::Asin, message));
-    let Some(raw) = field else { return refuse(format!("{name} is missing")) };
+    let Some(json) = told(field) else {
+        return refuse(format!("{name} is missing"));
+    };
     // A number is refused on purpose: leading zeros would be gone.
-    let Some(text) = json::text(raw) else {
-        return refuse(format!("{name} is {}, a text is expected", json::kind(raw)));
+    let Some(text) = json.text() else {
+        return refuse(format!("{name} is {}, a text is expected", json.kind()));
     };
     text.parse().or_else(|error: shared::domain::asin::InvalidAsin| refuse(error.to_string()))
 }
 
 fn marketplace_of(name: &str, field: Field<'_>) -> Result<Marketplace, Refusal> {
     let refuse = |message| Err(Refusal::new(RefusalClass::Domain, message));
-    let Some(raw) = field else { return refuse(format!("{name} is missing")) };
-    let Some(id) = json::integer(raw) else {
+    let Some(json) = told(field) else {
+        return refuse(format!("{name} is missing"));
+    };
+    let Some(id) = json::integer(json) else {
         return refuse(format!(
             "{name} is {}, a Keepa domain id is expected",
-            if json::decimal(raw).is_some() { "no whole number" } else { json::kind(raw) }
+            if json::decimal(json).is_some() { "no whole number" } else { json.kind() }
         ));
     };
     Marketplace::from_keepa_id(id).or_else(|error| refuse(error.to_string()))

@@ -1,33 +1,39 @@
 //! Who held the buy box: from its history where the record has it, else from Keepa's own shares.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use shared::domain::history::{SellerShare, WINDOW_DAYS};
 use shared::domain::money::round_half_up;
 use shared::domain::price::MAX_SELLERS;
 use shared::domain::{KeepaMinutes, Percentage};
 
-use super::json::{Field, Wishes};
+use super::json::Wishes;
+use super::scan::{Elements, Field, Json, Members, Scanner, Stop};
 
 /// Amazon's ids of sellers are not longer.
 const MAX_ID_CHARACTERS: usize = 32;
 
 /// `["7569496","A3JWKAKR8XB7XF","7571000","-1",…]`: from each minute on a holder, `-1` nobody, `-2` somebody unknown.
 /// Shares are of the time of the window in which a known seller held the box; none without such time.
-pub(super) fn of_history(entries: &[&RawValue], last_update: KeepaMinutes, wishes: &Wishes) -> Option<Vec<SellerShare>> {
+pub(super) fn of_history(entries: Elements<'_>, last_update: KeepaMinutes, wishes: &Wishes) -> Option<Vec<SellerShare>> {
     let end = i64::from(last_update.0);
     let begin = end - WINDOW_DAYS * 24 * 60;
-    let texts: Option<Vec<String>> = entries.iter().map(|raw| wishes.text(Some(raw))).collect();
+    let texts: Option<Vec<Cow<'_, str>>> = entries.map(|entry| wishes.text(Some(entry))).collect();
     let texts = texts.filter(|texts| !texts.is_empty() && texts.len().is_multiple_of(2))?;
-    let points: Option<Vec<(i64, &str)>> = texts.chunks_exact(2).map(|pair| Some((pair[0].parse().ok()?, pair[1].as_str()))).collect();
-    let points = points?;
-    let mut minutes: HashMap<&str, i64> = HashMap::new();
-    for (index, &(from, holder)) in points.iter().enumerate() {
-        let to = points.get(index + 1).map_or(end, |&(next, _)| next).min(end);
-        let held = to.saturating_sub(from.max(begin));
+    let mut minutes: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut points = texts.chunks_exact(2).map(|pair| pair[0].parse::<i64>().map(|from| (from, &*pair[1])));
+    let mut next = points.next();
+    while let Some(point) = next {
+        let (from, holder) = point.ok()?;
+        next = points.next();
+        let to = match &next {
+            Some(Ok((next, _))) => *next,
+            Some(Err(_)) => return None,
+            None => end,
+        };
+        let held = to.min(end).saturating_sub(from.max(begin));
         if held > 0 && is_seller(holder) {
             *minutes.entry(holder).or_default() += held;
         }
@@ -41,18 +47,37 @@ pub(super) fn of_history(entries: &[&RawValue], last_update: KeepaMinutes, wishe
     (!shares.is_empty()).then_some(shares)
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Default)]
 struct Share<'a> {
-    #[serde(borrow)]
     percentage_won: Field<'a>,
+}
+
+impl<'a> Members<'a> for Share<'a> {
+    fn member(&mut self, name: &str, scanner: &mut Scanner<'a>) -> Result<(), Stop> {
+        match name {
+            "percentageWon" => scanner.keep(&mut self.percentage_won),
+            _ => scanner.pass_over(),
+        }
+    }
+}
+
+/// By seller; of one that stands twice, the last.
+#[derive(Debug, Default)]
+struct Sellers<'a>(BTreeMap<String, Json<'a>>);
+
+impl<'a> Members<'a> for Sellers<'a> {
+    fn member(&mut self, name: &str, scanner: &mut Scanner<'a>) -> Result<(), Stop> {
+        let share = scanner.member_value()?;
+        self.0.insert(name.to_owned(), share);
+        Ok(())
+    }
 }
 
 /// `stats.buyBoxStats`: a map from seller to the share of the interval.
 pub(super) fn of_stats(field: Field<'_>, wishes: &Wishes) -> Vec<SellerShare> {
-    let sellers: BTreeMap<String, &RawValue> = wishes.object(field).unwrap_or_default();
-    let shares = sellers.into_iter().filter(|(seller, _)| is_seller(seller)).filter_map(|(seller, raw)| {
-        let share: Share<'_> = wishes.object(Some(raw))?;
+    let sellers: Sellers<'_> = wishes.object(field).unwrap_or_default();
+    let shares = sellers.0.into_iter().filter(|(seller, _)| is_seller(seller)).filter_map(|(seller, share)| {
+        let share: Share<'_> = wishes.object(Some(share))?;
         let percent = wishes
             .decimal(share.percentage_won)
             .filter(|percent| (Decimal::ZERO..=Decimal::ONE_HUNDRED).contains(percent))?;
@@ -86,8 +111,8 @@ mod tests {
         shares.iter().map(|share| (share.seller_id.as_str(), share.share.0)).collect()
     }
 
-    fn raws(json: &str) -> Vec<&RawValue> {
-        serde_json::from_str(json).expect("an array")
+    fn value(json: &str) -> Json<'_> {
+        Scanner::new(json).only_value().expect("JSON")
     }
 
     #[test]
@@ -107,7 +132,7 @@ mod tests {
             ("[]", None),
         ];
         for (json, expected) in cases {
-            let found = of_history(&raws(json), KeepaMinutes(200_000), &wishes);
+            let found = of_history(value(json).elements().expect("an array"), KeepaMinutes(200_000), &wishes);
             assert_eq!(found.as_deref().map(shares), expected, "{json}");
         }
     }
@@ -116,8 +141,8 @@ mod tests {
     fn keepas_own_shares_are_taken_where_they_are_numbers_of_sellers() {
         let wishes = Wishes::default();
         let json = r#"{"A1":{"percentageWon":12.345,"isFBA":true},"B2":{"percentageWon":80},"":{"percentageWon":5},"C3":{"percentageWon":-1},"D4":{"percentageWon":0},"E5":7,"-2":{"percentageWon":3}}"#;
-        let raw: &RawValue = serde_json::from_str(json).expect("JSON");
-        assert_eq!(shares(&of_stats(Some(raw), &wishes)), [("B2", 80_00), ("A1", 12_35)]);
+        let json = value(json);
+        assert_eq!(shares(&of_stats(Some(json), &wishes)), [("B2", 80_00), ("A1", 12_35)]);
         assert_eq!(of_stats(None, &wishes), []);
     }
 
@@ -126,8 +151,8 @@ mod tests {
         let wishes = Wishes::default();
         let sellers: Vec<String> = (0..30).map(|number| format!(r#""S{number:02}":{{"percentageWon":{number}}}"#)).collect();
         let json = format!("{{{}}}", sellers.join(","));
-        let raw: &RawValue = serde_json::from_str(&json).expect("JSON");
-        let kept = of_stats(Some(raw), &wishes);
+        let json = value(&json);
+        let kept = of_stats(Some(json), &wishes);
         assert_eq!((kept.len(), kept[0].seller_id.as_str()), (MAX_SELLERS, "S29"));
     }
 }

@@ -7,6 +7,11 @@ const TAGS: [&str; 14] = ["b", "br", "big", "em", "font", "i", "p", "small", "sp
 ///
 /// Entities come last: `&lt;b&gt;` is a title that shows `<b>`, not bold text.
 pub(super) fn plain(title: &str) -> Option<String> {
+    if memchr::memchr2(b'<', b'&', title.as_bytes()).is_none() {
+        // As most are.
+        let trimmed = title.trim();
+        return (!trimmed.is_empty()).then(|| trimmed.to_owned());
+    }
     let stripped = strip_tags(title);
     let resolved = html_escape::decode_html_entities(&stripped);
     let trimmed = resolved.trim();

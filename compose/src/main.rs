@@ -9,10 +9,6 @@ use shared::config::Environment;
 use shared::domain::UnixMillis;
 use shared::{runtime, telemetry};
 
-/// Many small values live briefly here: the system's allocator took an eighth of the processor's time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const PROGRAM: Program = Program {
     name: "compose",
     about: "The Amazon cross-market arbitrage tracker: producer, event log, enricher, detector, scheduler and API in one process.",

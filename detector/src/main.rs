@@ -4,10 +4,6 @@ use std::process::ExitCode;
 
 use shared::boot::{self, Program};
 
-/// Many small values live briefly here: the system's allocator took an eighth of the processor's time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const PROGRAM: Program = Program {
     name: "detector",
     about: "Computes the margin of every pair of marketplaces and keeps the opportunities.",

@@ -5,10 +5,6 @@ use std::process::ExitCode;
 use enricher::{dlq, reindex};
 use shared::boot::{self, Program};
 
-/// Many small values live briefly here: the system's allocator took an eighth of the processor's time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const PROGRAM: Program = Program {
     name: "enricher",
     about: "Turns raw records into products: checks, converts, merges, writes.\n`enricher dlq --help`: dead letters, listed, shown, replayed.\n`enricher reindex --help`: a new index with the present mapping, while all goes on.",

@@ -43,7 +43,7 @@ const POLL: Duration = Duration::from_millis(100);
 const POLL_PAUSED: Duration = Duration::from_millis(10);
 /// A partition that is full is waited for this long before it is paused: a pause throws away what was fetched ahead, which a
 /// worker that is merely busy would have to have fetched again all the time.
-const BRAKE: Duration = Duration::from_millis(100);
+const BRAKE: Duration = Duration::from_millis(500);
 /// How often it is looked at meanwhile.
 const BRAKE_STEP: Duration = Duration::from_millis(1);
 /// How often settled offsets are handed over and paused partitions looked at.

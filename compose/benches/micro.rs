@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
-use detector::detect::{Basis, evaluate};
+use detector::detect::{Basis, Evaluator};
 use detector::settings::Settings;
 use enricher::decode::{Decoded, Input, decode};
 use enricher::fold::{Group, Update, decide};
@@ -36,7 +36,7 @@ struct Material {
     held: Product,
     group: Group,
     stored: StoredProduct,
-    basis: Basis,
+    evaluator: Evaluator,
 }
 
 impl Material {
@@ -83,11 +83,14 @@ impl Material {
                 product: held.clone(),
             },
             held,
-            basis: Basis {
-                settings: Settings::new(&rules, 1),
-                rates: Some(detector::rates::shipped()),
-                simulated: Some(true),
-            },
+            evaluator: Evaluator::new(
+                &Basis {
+                    settings: Settings::new(&rules, 1),
+                    rates: Some(detector::rates::shipped()),
+                    simulated: Some(true),
+                },
+                NOW,
+            ),
         }
     }
 
@@ -113,7 +116,7 @@ impl Material {
     }
 
     fn evaluate(&self) -> usize {
-        evaluate(black_box(&self.stored), &self.basis, NOW).len()
+        self.evaluator.evaluate(black_box(&self.stored), NOW).len()
     }
 
     fn serialise(&self) -> usize {

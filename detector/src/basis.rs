@@ -101,7 +101,10 @@ impl BasisBoard {
         let rates = self.patience.until_answered("read rates", || read_rates(catalog)).await;
         let simulated = self.patience.until_answered("read the producer's status", || read_simulated(catalog)).await;
         let basis = Basis { settings, rates, simulated };
-        let read = BasisRead { basis: Arc::new(basis), at };
+        // One that says the same stays the same: what was worked out from it still holds.
+        let held = self.current.borrow().as_ref().map(|read| Arc::clone(&read.basis));
+        let basis = held.filter(|held| **held == basis).unwrap_or_else(|| Arc::new(basis));
+        let read = BasisRead { basis, at };
         self.current.send_replace(Some(read.clone()));
         read
     }

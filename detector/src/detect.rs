@@ -1,6 +1,6 @@
 //! Pure: one product over all marketplaces, and what that means for the opportunities stored of it.
 //!
-//! [`evaluate`] says of every ordered pair of marketplaces whether there is a gap now. [`decide`] compares that with what is
+//! [`Evaluator`] says of every ordered pair of marketplaces whether there is a gap now. [`decide`] compares that with what is
 //! stored: opened, improved, updated, closed, or nothing. [`unpublished`] says which stored events may never have left,
 //! because a crash came between the write and the publishing.
 //!
@@ -9,16 +9,18 @@
 
 #![deny(clippy::float_arithmetic, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use shared::domain::assessment::assess;
-use shared::domain::margin::margin;
+use rust_decimal::Decimal;
+use shared::domain::assessment::{self, JudgedLeg, has_variation_parent};
+use shared::domain::margin::Margin;
 use shared::domain::opportunity::{ClosedReason, Evaluation, EventKind, LastEvent, RatesUsed};
-use shared::domain::profit::{ArticleFacts, Given, Net, Route, Sources, resolve};
+use shared::domain::profit::{ArticleFacts, Net, Route, SaleTerms, Terms};
 use shared::domain::{
-    Asin, Assessment, Currency, ExchangeRate, ExchangeRates, Listing, Marketplace, Money, Opportunity, OpportunityId, Percentage, Product, ShownPrice,
-    StoredProduct, UnixMillis,
+    Assessment, Currency, ExchangeRate, ExchangeRates, Listing, Marketplace, Money, Opportunity, OpportunityId, Percentage, Product, ShownPrice, StoredProduct,
+    UnixMillis,
 };
 use shared::wire::OpportunityEvent;
 
@@ -45,7 +47,17 @@ pub struct Basis {
     pub simulated: Option<bool>,
 }
 
-/// The numbers of a gap.
+/// The two prices of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Prices {
+    pub source: Money,
+    pub target: Money,
+    pub source_eur: Money,
+    pub target_eur: Money,
+}
+
+/// The numbers of an open gap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Numbers {
@@ -56,9 +68,7 @@ pub struct Numbers {
     pub margin: Money,
     pub margin_percentage: Percentage,
     pub exchange_rate: Option<RatesUsed>,
-    /// Of an open gap only.
     pub net: Option<Net>,
-    /// Of an open gap only.
     pub assessment: Option<Assessment>,
     pub source_observed_at: UnixMillis,
     pub target_observed_at: UnixMillis,
@@ -68,9 +78,9 @@ pub struct Numbers {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
     /// A gap above the threshold between two fresh prices.
-    Open(Numbers),
+    Open(Box<Numbers>),
     /// A gap that is not above the threshold, or is none at all.
-    TooSmall(Numbers),
+    TooSmall(Prices),
     /// No gap can be computed, or the route is not configured.
     Impossible(ClosedReason),
     /// It depends on whether data is simulated, which nobody has said yet: what is stored stays as it is.
@@ -90,149 +100,268 @@ pub struct RouteEvaluation {
     pub evaluation: Evaluation,
 }
 
-/// The ids under which opportunities of a product may be stored: all pairs of the configured marketplaces and of those that
-/// the product knows, because marketplaces may have been configured that are so no longer.
+/// The marketplaces between which opportunities of a product may be stored: the configured ones and those that the product
+/// knows, because marketplaces may have been configured that are so no longer.
 #[must_use]
-pub fn route_ids(asin: Asin, configured: &[Marketplace], known: impl IntoIterator<Item = Marketplace>) -> Vec<OpportunityId> {
+pub fn route_markets(configured: &[Marketplace], known: impl IntoIterator<Item = Marketplace>) -> Vec<Marketplace> {
     let mut all = configured.to_vec();
-    let extra: BTreeSet<Marketplace> = known.into_iter().filter(|marketplace| !configured.contains(marketplace)).collect();
-    all.extend(extra);
-    OpportunityId::routes(asin, &all).collect()
-}
-
-/// Evaluates every route of a product: those configured, and those that the product's other marketplaces would make,
-/// which are closed (`config`).
-#[must_use]
-pub fn evaluate(product: &StoredProduct, basis: &Basis, now: UnixMillis) -> Vec<RouteEvaluation> {
-    let settings = &basis.settings;
-    let prices: BTreeMap<Marketplace, ShownPrice> = product.product.shown_prices(now, settings.staleness());
-    let is_configured = |marketplace: Marketplace| settings.markets.contains(&marketplace);
-    route_ids(product.product.asin, &settings.markets, product.product.markets.keys().copied())
-        .into_iter()
-        .map(|id| {
-            let over_currencies = id.source.currency() != Currency::EUR || id.target.currency() != Currency::EUR;
-            let finding = if is_configured(id.source) && is_configured(id.target) {
-                find(&id, &product.product, &prices, basis, now)
-            } else {
-                Finding::Impossible(ClosedReason::Config)
-            };
-            let rates_date = basis.rates.as_ref().filter(|_| over_currencies).map_or(NO_RATES_DATE, |rates| rates.date);
-            RouteEvaluation {
-                id,
-                finding,
-                evaluation: Evaluation {
-                    revision: product.revision,
-                    rates_date,
-                    settings_version: settings.version,
-                    evaluated_at: now,
-                },
-            }
-        })
-        .collect()
-}
-
-fn find(id: &OpportunityId, product: &Product, prices: &BTreeMap<Marketplace, ShownPrice>, basis: &Basis, now: UnixMillis) -> Finding {
-    let staleness = basis.settings.staleness();
-    let (Some(source), Some(target)) = (prices.get(&id.source), prices.get(&id.target)) else {
-        return Finding::Impossible(ClosedReason::PriceGone);
-    };
-    if source.is_stale(now, staleness) || target.is_stale(now, staleness) {
-        return Finding::Impossible(ClosedReason::Stale);
-    }
-    let foreign: BTreeSet<Currency> = [source.price.currency, target.price.currency]
-        .into_iter()
-        .filter(|&currency| currency != Currency::EUR)
-        .collect();
-    let rates = match usable_rates(basis, &foreign, now) {
-        Ok(rates) => rates,
-        Err(NoRates::Closed) => return Finding::Impossible(ClosedReason::Rate),
-        Err(NoRates::Unknown) => return Finding::Unknown,
-    };
-    let rate = |currency: Currency| match currency {
-        Currency::EUR => Some(ExchangeRate::EUR),
-        currency => rates.and_then(|rates| rates.rate(currency)),
-    };
-    let (Some(source_rate), Some(target_rate)) = (rate(source.price.currency), rate(target.price.currency)) else {
-        return Finding::Impossible(ClosedReason::Rate);
-    };
-    // A price that rounds to zero euros is none, as zero is none; nor is one beyond 64 bits of cents.
-    let Ok(gap) = margin(source.price, &source_rate, target.price, &target_rate) else {
-        return Finding::Impossible(ClosedReason::PriceGone);
-    };
-    let exchange_rate = rates.map(|rates| RatesUsed {
-        date: rates.date,
-        units_per_eur: foreign
-            .iter()
-            .filter_map(|currency| Some((*currency, *rates.units_per_eur.get(currency)?)))
-            .collect(),
-    });
-    let mut numbers = Numbers {
-        source_price: source.price,
-        target_price: target.price,
-        source_price_eur: gap.source_eur,
-        target_price_eur: gap.target_eur,
-        margin: gap.margin,
-        margin_percentage: gap.percentage,
-        exchange_rate,
-        net: None,
-        assessment: None,
-        source_observed_at: source.observed_at,
-        target_observed_at: target.observed_at,
-    };
-    // The rounded number decides, since it is the one that is shown.
-    if gap.percentage.to_decimal() > basis.settings.min_margin_percent {
-        numbers.net = net(id, product, &numbers, rates, basis, now);
-        numbers.assessment = assess(product, id, numbers.net.as_ref(), now, staleness);
-        Finding::Open(numbers)
-    } else {
-        Finding::TooSmall(numbers)
-    }
-}
-
-/// What is left of a gap for the seller; none where a cost of the route is not known, which keeps no gap from being shown.
-fn net(id: &OpportunityId, product: &Product, numbers: &Numbers, rates: Option<&ExchangeRates>, basis: &Basis, now: UnixMillis) -> Option<Net> {
-    let route = Route {
-        source: id.source,
-        target: id.target,
-        source_price: numbers.source_price,
-        target_price: numbers.target_price,
-    };
-    let seller = &basis.settings.seller;
-    let sources = Sources {
-        profile: &seller.profile,
-        tables: &seller.tables,
-        rates,
-        at: now.to_utc().date_naive(),
-    };
-    let costs = resolve(&route, &Given::default(), &ArticleFacts::of(product, id.target), &sources).ok()?;
-    Net::of(&route, costs).ok()
-}
-
-/// Rates are needed and there are none to use.
-enum NoRates {
-    /// None that may be used.
-    Closed,
-    /// They may be used for simulated data only, or real data only, and nobody has said yet which it is.
-    Unknown,
-}
-
-/// The rates to use; none where no currency but the euro is involved.
-fn usable_rates<'a>(basis: &'a Basis, foreign: &BTreeSet<Currency>, now: UnixMillis) -> Result<Option<&'a ExchangeRates>, NoRates> {
-    if foreign.is_empty() {
-        return Ok(None);
-    }
-    let rates = basis.rates.as_ref().ok_or(NoRates::Closed)?;
-    let usable = match basis.simulated {
-        Some(simulated) => Some(rates.usable(now, simulated)),
-        None => {
-            let either_way = rates.usable(now, true);
-            (rates.usable(now, false) == either_way).then_some(either_way)
+    for marketplace in known {
+        if !all.contains(&marketplace) {
+            all.push(marketplace);
         }
-    };
-    match usable {
-        Some(true) => Ok(Some(rates)),
-        Some(false) => Err(NoRates::Closed),
-        None => Err(NoRates::Unknown),
+    }
+    all
+}
+
+/// Evaluates products by a basis on one day. What all products have in common is worked out once, when it is made.
+#[derive(Debug, Clone)]
+pub struct Evaluator {
+    basis: Basis,
+    /// A gap is open above so many hundredths of a percent.
+    threshold: Percentage,
+    terms: Terms,
+}
+
+impl Evaluator {
+    /// For the day of `now`.
+    #[must_use]
+    pub fn new(basis: &Basis, now: UnixMillis) -> Evaluator {
+        let settings = &basis.settings;
+        Evaluator {
+            // Whole hundredths are above a number if they are above what is left of it without its fraction.
+            threshold: Percentage(hundredths_below(settings.min_margin_percent)),
+            terms: Terms::new(&settings.seller, basis.rates.as_ref(), day(now), &settings.markets),
+            basis: basis.clone(),
+        }
+    }
+
+    /// Whether this is still the day that it was made for: costs are those of a day.
+    #[must_use]
+    pub fn is_of_day(&self, now: UnixMillis) -> bool {
+        self.terms.day() == day(now)
+    }
+
+    /// Evaluates every route of a product: those configured, and those that the product's other marketplaces would make,
+    /// which are closed (`config`).
+    #[must_use]
+    pub fn evaluate(&self, product: &StoredProduct, now: UnixMillis) -> Vec<RouteEvaluation> {
+        let asin = product.product.asin;
+        let evaluation = Evaluation {
+            revision: product.revision,
+            rates_date: NO_RATES_DATE,
+            settings_version: self.basis.settings.version,
+            evaluated_at: now,
+        };
+        let over_currencies = Evaluation {
+            rates_date: self.basis.rates.as_ref().map_or(NO_RATES_DATE, |rates| rates.date),
+            ..evaluation
+        };
+        let article = Article {
+            evaluator: self,
+            product: &product.product,
+            now,
+            has_parent: OnceCell::new(),
+        };
+        let legs = article.legs();
+        let mut routes = Vec::with_capacity(legs.len() * legs.len().saturating_sub(1));
+        for (source, source_leg) in &legs {
+            for (target, target_leg) in &legs {
+                if source == target {
+                    continue;
+                }
+                let finding = match (source_leg, target_leg) {
+                    (Ok(source), Ok(target)) => article.find(source, target),
+                    (Err(one), Err(other)) => one.min(other).finding(),
+                    (Err(fault), Ok(_)) | (Ok(_), Err(fault)) => fault.finding(),
+                };
+                let is_foreign = source.currency() != Currency::EUR || target.currency() != Currency::EUR;
+                routes.push(RouteEvaluation {
+                    id: OpportunityId {
+                        asin,
+                        source: *source,
+                        target: *target,
+                    },
+                    finding,
+                    evaluation: if is_foreign { over_currencies } else { evaluation },
+                });
+            }
+        }
+        routes
+    }
+}
+
+fn day(instant: UnixMillis) -> NaiveDate {
+    instant.to_utc().date_naive()
+}
+
+/// The greatest number of whole hundredths that is not above a percentage; bounds that no percentage reaches are cut.
+fn hundredths_below(percent: Decimal) -> i64 {
+    let hundredths = percent.checked_mul(Decimal::ONE_HUNDRED).map(|hundredths| hundredths.floor());
+    let beyond = if percent.is_sign_negative() { i64::MIN } else { i64::MAX };
+    hundredths.and_then(|hundredths| i64::try_from(hundredths).ok()).unwrap_or(beyond)
+}
+
+/// A marketplace is no leg of any route. Of two reasons the first in this order is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum NoLeg {
+    /// It is not configured.
+    NotConfigured,
+    /// It shows no price.
+    NoPrice,
+    /// It shows one that is too old.
+    Stale,
+    /// Its currency has no rate that may be used.
+    NoRate,
+    /// Rates may be used for simulated data only, or real data only, and nobody has said yet which it is.
+    UnknownRate,
+    /// Its price is beyond 64 bits of euro cents.
+    Overflow,
+}
+
+impl NoLeg {
+    fn finding(self) -> Finding {
+        match self {
+            NoLeg::NotConfigured => Finding::Impossible(ClosedReason::Config),
+            NoLeg::NoPrice | NoLeg::Overflow => Finding::Impossible(ClosedReason::PriceGone),
+            NoLeg::Stale => Finding::Impossible(ClosedReason::Stale),
+            NoLeg::NoRate => Finding::Impossible(ClosedReason::Rate),
+            NoLeg::UnknownRate => Finding::Unknown,
+        }
+    }
+}
+
+/// A marketplace with a price that counts.
+struct Leg<'a> {
+    marketplace: Marketplace,
+    assessed: assessment::Leg<'a>,
+    shown: ShownPrice,
+    eur: Money,
+    /// What selling there costs; worked out for the first open gap that sells there.
+    sale: OnceCell<Option<SaleTerms>>,
+    /// Likewise for the first that buys or sells there.
+    judged: OnceCell<JudgedLeg<'a>>,
+}
+
+/// One product, being evaluated.
+struct Article<'a> {
+    evaluator: &'a Evaluator,
+    product: &'a Product,
+    now: UnixMillis,
+    has_parent: OnceCell<bool>,
+}
+
+impl<'a> Article<'a> {
+    /// The configured marketplaces, then the others that the product knows.
+    fn legs(&self) -> Vec<(Marketplace, Result<Leg<'a>, NoLeg>)> {
+        let markets = &self.evaluator.basis.settings.markets;
+        let mut legs = Vec::with_capacity(markets.len());
+        legs.extend(markets.iter().map(|&marketplace| (marketplace, self.leg(marketplace))));
+        let others = self.product.markets.keys().filter(|marketplace| !markets.contains(marketplace));
+        legs.extend(others.map(|&marketplace| (marketplace, Err(NoLeg::NotConfigured))));
+        legs
+    }
+
+    fn leg(&self, marketplace: Marketplace) -> Result<Leg<'a>, NoLeg> {
+        let staleness = self.evaluator.basis.settings.staleness();
+        let assessed = assessment::Leg::of(self.product, marketplace, self.now, staleness).ok_or(NoLeg::NoPrice)?;
+        let shown = assessed.shown();
+        if shown.is_stale(self.now, staleness) {
+            return Err(NoLeg::Stale);
+        }
+        let rate = match shown.price.currency {
+            Currency::EUR => ExchangeRate::EUR,
+            currency => self.usable_rates()?.rate(currency).ok_or(NoLeg::NoRate)?,
+        };
+        Ok(Leg {
+            marketplace,
+            assessed,
+            shown,
+            eur: rate.to_eur(shown.price).map_err(|_| NoLeg::Overflow)?,
+            sale: OnceCell::new(),
+            judged: OnceCell::new(),
+        })
+    }
+
+    fn usable_rates(&self) -> Result<&'a ExchangeRates, NoLeg> {
+        let Basis { rates, simulated, .. } = &self.evaluator.basis;
+        let rates = rates.as_ref().ok_or(NoLeg::NoRate)?;
+        let usable = match simulated {
+            Some(simulated) => Some(rates.usable(self.now, *simulated)),
+            None => {
+                let either_way = rates.usable(self.now, true);
+                (rates.usable(self.now, false) == either_way).then_some(either_way)
+            }
+        };
+        match usable {
+            Some(true) => Ok(rates),
+            Some(false) => Err(NoLeg::NoRate),
+            None => Err(NoLeg::UnknownRate),
+        }
+    }
+
+    fn find(&self, source: &Leg<'a>, target: &Leg<'a>) -> Finding {
+        // A price that rounds to zero euros is none, as zero is none; nor is one beyond 64 bits of cents.
+        let Ok(gap) = Margin::between(source.eur, target.eur) else {
+            return Finding::Impossible(ClosedReason::PriceGone);
+        };
+        // The rounded number decides, since it is the one that is shown.
+        if gap.percentage <= self.evaluator.threshold {
+            return Finding::TooSmall(Prices {
+                source: source.shown.price,
+                target: target.shown.price,
+                source_eur: source.eur,
+                target_eur: target.eur,
+            });
+        }
+        let net = self.net(source, target);
+        let has_parent = *self.has_parent.get_or_init(|| has_variation_parent(self.product));
+        let assessment = Assessment::of(has_parent, self.judged(source), self.judged(target), net.as_ref());
+        Finding::Open(Box::new(Numbers {
+            source_price: source.shown.price,
+            target_price: target.shown.price,
+            source_price_eur: gap.source_eur,
+            target_price_eur: gap.target_eur,
+            margin: gap.margin,
+            margin_percentage: gap.percentage,
+            exchange_rate: self.rates_used(source, target),
+            net,
+            assessment: Some(assessment),
+            source_observed_at: source.shown.observed_at,
+            target_observed_at: target.shown.observed_at,
+        }))
+    }
+
+    fn judged<'l>(&self, leg: &'l Leg<'a>) -> &'l JudgedLeg<'a> {
+        leg.judged
+            .get_or_init(|| JudgedLeg::of(leg.assessed, self.evaluator.basis.settings.staleness()))
+    }
+
+    /// What is left of a gap for the seller; none where a cost of the route is not known, which keeps no gap from being shown.
+    fn net(&self, source: &Leg<'_>, target: &Leg<'_>) -> Option<Net> {
+        let terms = &self.evaluator.terms;
+        let sale = || {
+            let article = ArticleFacts::of(self.product, target.marketplace);
+            terms.sale(target.marketplace, target.shown.price, &article).ok()
+        };
+        let costs = terms.costs(source.marketplace, target.sale.get_or_init(sale).as_ref()?).ok()?;
+        let route = Route {
+            source: source.marketplace,
+            target: target.marketplace,
+            source_price: source.shown.price,
+            target_price: target.shown.price,
+        };
+        Net::of(&route, costs).ok()
+    }
+
+    fn rates_used(&self, source: &Leg<'_>, target: &Leg<'_>) -> Option<RatesUsed> {
+        let currencies = [source.shown.price.currency, target.shown.price.currency];
+        let foreign = currencies.into_iter().filter(|&currency| currency != Currency::EUR);
+        let rates = self.evaluator.basis.rates.as_ref()?;
+        let units_per_eur: BTreeMap<Currency, Decimal> = foreign.filter_map(|currency| Some((currency, *rates.units_per_eur.get(&currency)?))).collect();
+        (!units_per_eur.is_empty()).then_some(RatesUsed {
+            date: rates.date,
+            units_per_eur,
+        })
     }
 }
 
@@ -290,9 +419,9 @@ pub fn decide(stored: Option<&Opportunity>, names: &Listing, route: &RouteEvalua
         (Finding::Open(numbers), false) => open(Some(stored), names, route, numbers),
         (Finding::Open(numbers), true) => update(stored, names, route, numbers),
         (Finding::Impossible(reason), true) => close(stored, route, *reason),
-        (Finding::TooSmall(numbers), true) => {
+        (Finding::TooSmall(prices), true) => {
             // Open before and closed now on the same prices: it is the threshold that moved.
-            let reason = if has_prices(stored, numbers) {
+            let reason = if has_prices(stored, prices) {
                 ClosedReason::Config
             } else {
                 ClosedReason::Gap
@@ -402,9 +531,9 @@ fn event(kind: EventKind, margin_percentage: Percentage, evaluation: Evaluation)
     }
 }
 
-fn has_prices(stored: &Opportunity, numbers: &Numbers) -> bool {
-    (stored.source_price, stored.target_price) == (numbers.source_price, numbers.target_price)
-        && (stored.source_price_eur, stored.target_price_eur) == (numbers.source_price_eur, numbers.target_price_eur)
+fn has_prices(stored: &Opportunity, prices: &Prices) -> bool {
+    (stored.source_price, stored.target_price) == (prices.source, prices.target)
+        && (stored.source_price_eur, stored.target_price_eur) == (prices.source_eur, prices.target_eur)
 }
 
 /// A record at hand that may have been worked on before, by an owner that crashed.

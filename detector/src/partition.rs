@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt as _};
 use shared::adapters::kafka::{Lease, LeaseLost, Message, PartitionHandler, PartitionHandlers, Publisher, Record, TRACEPARENT, Topic};
 use shared::domain::opportunity::EventKind;
-use shared::domain::{Asin, StoredProduct, UnixMillis};
+use shared::domain::{Asin, Marketplace, Opportunity, OpportunityId, StoredProduct, UnixMillis};
 use shared::ports::Catalog;
 use shared::ports::catalog::{Condition, Write, WriteOutcome};
 use shared::retry::Backoff;
@@ -21,14 +21,14 @@ use shared::wire::{OpportunityEvent, ProductDocument};
 
 use crate::basis::{BasisBoard, Clock};
 use crate::book::{Book, Held};
-use crate::detect::{Basis, Cause, Decision, News, decide, evaluate, is_superseded, route_ids, unpublished};
+use crate::detect::{Basis, Cause, Decision, Evaluator, News, decide, is_superseded, route_markets, unpublished};
 use crate::metrics;
 use crate::patience::{Patience, publish_until_confirmed};
 
 /// Products worked on at once: some 2,000 routes to read at most.
 const PRODUCTS_AT_ONCE: usize = 100;
-/// Products whose events are on their way at once; those of one product go one after another.
-const PUBLISHING_AT_ONCE: usize = 64;
+/// Opportunities whose events are on their way at once; those of one go one after another.
+const PUBLISHING_AT_ONCE: usize = 512;
 
 /// What every partition's worker needs.
 #[derive(Clone)]
@@ -48,6 +48,7 @@ impl PartitionHandlers for Detector {
             detector: self.clone(),
             lease,
             book: Book::default(),
+            evaluator: None,
         }
     }
 }
@@ -57,6 +58,8 @@ pub(crate) struct PartitionWorker {
     detector: Detector,
     lease: Lease,
     book: Book,
+    /// Of the basis that it last evaluated by.
+    evaluator: Option<(Arc<Basis>, Evaluator)>,
 }
 
 #[async_trait]
@@ -89,7 +92,7 @@ impl PartitionWorker {
         self.book.shrink();
     }
 
-    async fn work_on(&mut self, mut tasks: Vec<Task>, basis: &Basis) {
+    async fn work_on(&mut self, mut tasks: Vec<Task>, basis: &Arc<Basis>) {
         self.read_products(&mut tasks).await;
         let mut retries = Backoff::for_outside_systems();
         // A round ends with what has to be decided again: somebody else wrote, or the catalog did not take it.
@@ -127,16 +130,16 @@ impl PartitionWorker {
     async fn read_opportunities(&mut self, tasks: &[Task], basis: &Basis) {
         let mut missing = Vec::new();
         for task in tasks {
-            let ids = task.route_ids(basis);
-            if !self.book.covers(task.asin, &ids) {
+            let markets = task.markets(basis);
+            if !self.book.covers(task.asin, markets.iter().copied().collect()) {
                 self.book.forget(task.asin);
-                missing.push((task.asin, ids));
+                missing.push((task.asin, markets));
             }
         }
         if missing.is_empty() {
             return;
         }
-        let ids: Vec<_> = missing.iter().flat_map(|(_, ids)| ids.iter().copied()).collect();
+        let ids: Vec<_> = missing.iter().flat_map(|(asin, markets)| OpportunityId::routes(*asin, markets)).collect();
         let catalog = &self.detector.catalog;
         let answers = self
             .detector
@@ -147,8 +150,8 @@ impl PartitionWorker {
         for read in answers.into_iter().flatten() {
             stored.entry(read.value.id.asin).or_default().push(Held::read(read));
         }
-        for (asin, ids) in missing {
-            self.book.enter(asin, ids, stored.remove(&asin).unwrap_or_default());
+        for (asin, markets) in missing {
+            self.book.enter(asin, markets.into_iter().collect(), stored.remove(&asin).unwrap_or_default());
         }
     }
 
@@ -172,8 +175,13 @@ impl PartitionWorker {
         }
     }
 
-    fn decide_all(&mut self, tasks: &[Task], basis: &Basis) -> Vec<PendingWrite> {
+    fn decide_all(&mut self, tasks: &[Task], basis: &Arc<Basis>) -> Vec<PendingWrite> {
         let now = (self.detector.clock)();
+        let still_holds = |(of, evaluator): &(Arc<Basis>, Evaluator)| Arc::ptr_eq(of, basis) && evaluator.is_of_day(now);
+        let (_, evaluator) = match self.evaluator.take().filter(still_holds) {
+            Some(held) => self.evaluator.insert(held),
+            None => self.evaluator.insert((Arc::clone(basis), Evaluator::new(basis, now))),
+        };
         let mut writes = Vec::new();
         for task in tasks {
             let Some(product) = &task.product else { continue };
@@ -182,7 +190,7 @@ impl PartitionWorker {
             }
             self.book.see(task.asin, product.revision);
             metrics::EVALUATIONS.inc();
-            for route in evaluate(product, basis, now) {
+            for route in evaluator.evaluate(product, now) {
                 let held = self.book.route(&route.id);
                 if let Decision::Write { opportunity, news } = decide(held.map(|held| &held.opportunity), &product.listing, &route) {
                     let condition = held.map_or(Condition::Absent, |held| Condition::Unchanged(held.version.clone()));
@@ -262,16 +270,13 @@ impl PartitionWorker {
         (events, again)
     }
 
-    /// Publishes events and waits for all confirmations. Those of one product keep their order.
+    /// Publishes events and waits for all confirmations. Those of one opportunity, which stand side by side, keep their order.
     async fn publish(&self, tasks: &[Task], events: Vec<OpportunityEvent>) {
-        let mut by_asin: HashMap<Asin, Vec<OpportunityEvent>> = HashMap::new();
-        for event in events {
-            by_asin.entry(event.opportunity.asin).or_default().push(event);
-        }
         let traces: HashMap<Asin, &[u8]> = tasks.iter().filter_map(|task| Some((task.asin, task.traceparent.as_deref()?))).collect();
         let publisher = &self.detector.publisher;
-        stream::iter(by_asin)
-            .map(|(asin, events)| {
+        stream::iter(by_opportunity(events))
+            .map(|events| {
+                let asin = events[0].opportunity.asin;
                 let trace = traces.get(&asin).copied();
                 async move {
                     for event in events {
@@ -287,8 +292,20 @@ impl PartitionWorker {
     }
 }
 
+/// Events of one opportunity together; they stand side by side.
+fn by_opportunity(events: Vec<OpportunityEvent>) -> Vec<Vec<OpportunityEvent>> {
+    let mut grouped: Vec<Vec<OpportunityEvent>> = Vec::with_capacity(events.len());
+    for event in events {
+        match grouped.last_mut() {
+            Some(group) if group[0].opportunity.id == event.opportunity.id => group.push(event),
+            _ => grouped.push(vec![event]),
+        }
+    }
+    grouped
+}
+
 struct PendingWrite {
-    write: Write<shared::domain::Opportunity>,
+    write: Write<Opportunity>,
     news: News,
 }
 
@@ -321,9 +338,10 @@ impl Task {
         requests.max()
     }
 
-    fn route_ids(&self, basis: &Basis) -> Vec<shared::domain::OpportunityId> {
+    /// Those between which opportunities of the product may be stored.
+    fn markets(&self, basis: &Basis) -> Vec<Marketplace> {
         let known = self.product.iter().flat_map(|product| product.product.markets.keys().copied());
-        route_ids(self.asin, &basis.settings.markets, known)
+        route_markets(&basis.settings.markets, known)
     }
 }
 

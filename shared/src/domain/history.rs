@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keepa_time::KeepaMinutes;
 use super::margin::Percentage;
+use super::money::divide_half_up;
 use super::price::PriceKind;
 
 /// The window that a [`SeriesHistory`] looks at, days before the record's last update.
@@ -69,33 +70,33 @@ impl SeriesHistory {
     #[must_use]
     pub fn stability(&self) -> Percentage {
         let lost = i128::from(self.variation.0.clamp(0, UNSTABLE)) * 10_000;
-        Percentage(10_000 - half_up(lost, i128::from(UNSTABLE)).unwrap_or(10_000))
+        Percentage(10_000 - i64::try_from(divide_half_up(lost, i128::from(UNSTABLE))).unwrap_or(10_000))
     }
 
     /// `100 * (P75 - P25) / P50`: the spread that price errors do not move.
     #[must_use]
     pub fn robust_spread(&self) -> Option<Percentage> {
-        share(self.p75 - self.p25, self.p50)
+        Percentage::of(self.p75 - self.p25, self.p50)
     }
 
     /// `100 * (average - now) / average`: how far a price lies below the average; negative above it.
     #[must_use]
     pub fn drop(&self, now: i64) -> Option<Percentage> {
-        share(self.average.checked_sub(now)?, self.average)
+        Percentage::of(self.average.checked_sub(now)?, self.average)
     }
 
     /// `100 * (previous - now) / previous`: how far a price lies below the one before.
     #[must_use]
     pub fn drop_from_previous(&self, now: i64) -> Option<Percentage> {
         let previous = self.previous?;
-        share(previous.checked_sub(now)?, previous)
+        Percentage::of(previous.checked_sub(now)?, previous)
     }
 
     /// `(now - P10) / (P90 - P10)`, cut to 0..=100 %: 0 is as cheap as it gets. None where the price did not move.
     #[must_use]
     pub fn position(&self, now: i64) -> Option<Percentage> {
         let width = self.p90 - self.p10;
-        (width > 0).then(|| share(now.clamp(self.p10, self.p90) - self.p10, width)).flatten()
+        (width > 0).then(|| Percentage::of(now.clamp(self.p10, self.p90) - self.p10, width)).flatten()
     }
 
     /// Whether a price lies outside what the series showed for all but 1 % of the time at either end.
@@ -103,20 +104,6 @@ impl SeriesHistory {
     pub fn is_outlier(&self, now: i64) -> bool {
         now < self.p1 || now > self.p99
     }
-}
-
-/// `100 * part / whole` in hundredths of percent, half up (away from zero).
-pub(crate) fn share(part: i64, whole: i64) -> Option<Percentage> {
-    half_up(i128::from(part) * 10_000, i128::from(whole)).map(Percentage)
-}
-
-fn half_up(numerator: i128, denominator: i128) -> Option<i64> {
-    if denominator == 0 {
-        return None;
-    }
-    let (magnitude, divisor) = (numerator.unsigned_abs(), denominator.unsigned_abs());
-    let quotient = i64::try_from((2 * magnitude + divisor) / (2 * divisor)).ok()?;
-    Some(if (numerator < 0) == (denominator < 0) { quotient } else { -quotient })
 }
 
 /// What the history of one marketplace says. None = the series was empty or always without an offer.

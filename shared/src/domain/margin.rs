@@ -7,7 +7,7 @@ use std::fmt;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::money::{ExchangeRate, Money, MoneyError, percentage};
+use super::money::{ExchangeRate, Money, MoneyError, divide_half_up};
 
 /// A percentage in hundredths: 1459 is 14.59 %.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -15,6 +15,16 @@ use super::money::{ExchangeRate, Money, MoneyError, percentage};
 pub struct Percentage(pub i64);
 
 impl Percentage {
+    /// `100 * part / whole`, half up (away from zero); `None` where the whole is zero or the result too large.
+    #[must_use]
+    pub fn of(part: i64, whole: i64) -> Option<Percentage> {
+        if whole == 0 {
+            return None;
+        }
+        let hundredths = divide_half_up(i128::from(part) * 10_000, whole.into());
+        i64::try_from(hundredths).ok().map(Percentage)
+    }
+
     /// As a decimal with two decimals.
     #[must_use]
     pub fn to_decimal(self) -> Decimal {
@@ -47,17 +57,24 @@ pub struct Margin {
 /// A rate of another currency than its price, amounts beyond 64 bits, and a source price that rounds to zero euros
 /// ([`MoneyError::Overflow`]: the percentage is unbounded).
 pub fn margin(source: Money, source_rate: &ExchangeRate, target: Money, target_rate: &ExchangeRate) -> Result<Margin, MoneyError> {
-    let source_eur = source_rate.to_eur(source)?;
-    let target_eur = target_rate.to_eur(target)?;
-    let margin = target_eur.minus(source_eur)?;
-    let percent = percentage(margin.minor, source_eur.minor).ok_or(MoneyError::Overflow)?;
-    let percentage = Percentage(i64::try_from(percent.mantissa()).map_err(|_| MoneyError::Overflow)?);
-    Ok(Margin {
-        source_eur,
-        target_eur,
-        margin,
-        percentage,
-    })
+    Margin::between(source_rate.to_eur(source)?, target_rate.to_eur(target)?)
+}
+
+impl Margin {
+    /// The margin between two prices in EUR.
+    ///
+    /// # Errors
+    /// As [`margin`].
+    pub fn between(source_eur: Money, target_eur: Money) -> Result<Margin, MoneyError> {
+        let margin = target_eur.minus(source_eur)?;
+        let percentage = Percentage::of(margin.minor, source_eur.minor).ok_or(MoneyError::Overflow)?;
+        Ok(Margin {
+            source_eur,
+            target_eur,
+            margin,
+            percentage,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::str::FromStr;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
 
+use super::margin::Percentage;
+
 /// The currencies of the marketplaces Keepa follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -235,8 +237,22 @@ impl ExchangeRate {
                 right: self.currency,
             });
         }
-        let euros = amount.to_decimal().checked_div(self.units_per_eur).ok_or(MoneyError::Overflow)?;
-        Money::from_decimal(euros, Currency::EUR)
+        if self.currency == Currency::EUR {
+            return Ok(amount);
+        }
+        // minor / 10^digits / (mantissa / 10^scale) * 100, as one division.
+        let rate = self.units_per_eur;
+        let overflow = MoneyError::Overflow;
+        let cents_per_unit = power_of_ten(Currency::EUR.minor_digits()).checked_mul(power_of_ten(rate.scale()));
+        let part = cents_per_unit
+            .and_then(|factor| i128::from(amount.minor).checked_mul(factor))
+            .ok_or(overflow.clone())?;
+        let whole = rate
+            .mantissa()
+            .checked_mul(power_of_ten(self.currency.minor_digits()))
+            .ok_or(overflow.clone())?;
+        let minor = i64::try_from(divide_half_up(part, whole)).map_err(|_| overflow)?;
+        Ok(Money::new(minor, Currency::EUR))
     }
 
     /// `amount = EUR * rate`, rounded half up to the currency's minor unit.
@@ -261,13 +277,45 @@ pub fn round_half_up(value: Decimal, digits: u32) -> Decimal {
     value.round_dp_with_strategy(digits, RoundingStrategy::MidpointAwayFromZero)
 }
 
+/// As many as a decimal has digits behind the point.
+const POWERS_OF_TEN: [i128; 29] = {
+    let mut powers = [1; 29];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        powers[exponent] = 10 * powers[exponent - 1];
+        exponent += 1;
+    }
+    powers
+};
+
+/// `10^exponent`, looked up.
+///
+/// # Panics
+/// Above 28, the greatest scale of a decimal.
+pub(crate) fn power_of_ten(exponent: u32) -> i128 {
+    POWERS_OF_TEN[exponent as usize]
+}
+
+/// `numerator / denominator`, half up (away from zero).
+///
+/// # Panics
+/// If the denominator is zero.
+#[must_use]
+pub fn divide_half_up(numerator: i128, denominator: i128) -> i128 {
+    let (magnitude, divisor) = (numerator.unsigned_abs(), denominator.unsigned_abs());
+    let raised = magnitude + divisor / 2;
+    // Amounts of this world fit into 64 bits, which are divided in a fraction of the time.
+    let quotient = match (u64::try_from(raised), u64::try_from(divisor)) {
+        (Ok(raised), Ok(divisor)) => i128::from(raised / divisor),
+        _ => i128::try_from(raised / divisor).unwrap_or(i128::MAX),
+    };
+    if (numerator < 0) == (denominator < 0) { quotient } else { -quotient }
+}
+
 /// `100 * part / whole` with two decimals, half up; `None` where the whole is zero or the result too large.
 #[must_use]
 pub fn percentage(part: i64, whole: i64) -> Option<Decimal> {
-    let percent = Decimal::from(part).checked_mul(Decimal::ONE_HUNDRED)?.checked_div(Decimal::from(whole))?;
-    let mut rounded = round_half_up(percent, 2);
-    rounded.rescale(2);
-    Some(rounded)
+    Percentage::of(part, whole).map(Percentage::to_decimal)
 }
 
 #[cfg(test)]
@@ -343,6 +391,24 @@ mod tests {
         fn adding_and_subtracting_are_inverse(left in -1_000_000_000_i64..1_000_000_000, right in -1_000_000_000_i64..1_000_000_000, currency in any_currency()) {
             let (left, right) = (Money::new(left, currency), Money::new(right, currency));
             prop_assert_eq!(left.plus(right).unwrap().minus(right), Ok(left));
+        }
+
+        /// Amounts up to ten billion at rates of at most ten decimals: decimals lose no digit of those that count.
+        #[test]
+        fn one_division_of_integers_converts_as_decimals_do(minor in 0_i64..1_000_000_000_000, rate in 1_i64..1_000_000_000_000, scale in 0_u32..=10, currency in any_currency()) {
+            let units = Decimal::new(rate, scale);
+            if let Ok(rate) = ExchangeRate::new(currency, units) {
+                let amount = Money::new(minor, currency);
+                let plain = amount.to_decimal().checked_div(units).ok_or(MoneyError::Overflow);
+                let plain = plain.and_then(|euros| Money::from_decimal(euros, Currency::EUR));
+                prop_assert_eq!(rate.to_eur(amount), plain);
+            }
+        }
+
+        #[test]
+        fn a_percentage_of_integers_is_that_of_decimals(part in -1_000_000_000_000_i64..1_000_000_000_000, whole in 1_i64..1_000_000_000_000) {
+            let plain = round_half_up(Decimal::from(part) * Decimal::ONE_HUNDRED / Decimal::from(whole), 2);
+            prop_assert_eq!(percentage(part, whole), Some(plain));
         }
 
         #[test]

@@ -7,7 +7,7 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::history::{SellerShare, share};
+use super::history::SellerShare;
 use super::keepa_time::KeepaMinutes;
 use super::margin::Percentage;
 
@@ -158,7 +158,7 @@ impl SeriesStatistics {
     #[must_use]
     pub fn drop(&self, now: i64) -> Option<Percentage> {
         let average = self.avg90?;
-        share(average.checked_sub(now)?, average)
+        Percentage::of(average.checked_sub(now)?, average)
     }
 }
 

@@ -412,8 +412,14 @@ impl Product {
     /// The landed price shown for a marketplace.
     #[must_use]
     pub fn shown_price(&self, marketplace: Marketplace, now: UnixMillis, staleness: Staleness) -> Option<ShownPrice> {
+        self.shown(marketplace, now, staleness).map(|(_, price)| price)
+    }
+
+    /// The state shown for a marketplace, and its landed price; none without a price.
+    #[must_use]
+    pub fn shown(&self, marketplace: Marketplace, now: UnixMillis, staleness: Staleness) -> Option<(&MarketState, ShownPrice)> {
         let (source, state) = self.shown_state(marketplace, now, staleness)?;
-        state.shown_price(marketplace, source, now, staleness)
+        Some((state, state.shown_price(marketplace, source, now, staleness)?))
     }
 
     /// All shown prices, by marketplace.

@@ -158,7 +158,7 @@ fn the_published_referral_brackets_are_those_of_the_table() {
             .referral(bracket["category"].as_str().expect("a category"), market, day)
             .expect("a rule")
             .value;
-        let fee = Money::from_decimal(rule.fee(price.to_decimal()), market.currency()).expect("small");
+        let fee = Money::from_decimal(rule.fee(price), market.currency()).expect("small");
         assert_eq!(Some(fee.minor), bracket["referral"].as_i64(), "{bracket}");
     }
 }

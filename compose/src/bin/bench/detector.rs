@@ -1,18 +1,20 @@
-//! The detector's sweep: products evaluated on all routes, ledger and assessment included, from memory.
+//! The detector's sweep: products evaluated on all routes, ledger and assessment of every open gap included, from memory.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::ensure;
 use detector::Config;
-use detector::detect::{Basis, Finding, RouteEvaluation, evaluate};
+use detector::detect::{Basis, Evaluator, Finding, Numbers, RouteEvaluation};
 use detector::rates;
 use detector::settings::Settings;
 use enricher::decode::{Input, decode};
 use serde::Serialize;
 use shared::config::Environment;
-use shared::domain::{Asin, Listing, Product, Staleness, StoredProduct, UnixMillis};
+use shared::domain::profit::{Route, ledger};
+use shared::domain::{Asin, Listing, OpportunityId, Product, Staleness, StoredProduct, UnixMillis};
 
 use crate::measure::{Spread, cores};
 use crate::records::{Order, Records};
@@ -28,12 +30,30 @@ pub struct Sweep {
     pub products: usize,
     /// Ordered pairs of marketplaces of each.
     pub routes: usize,
-    /// Of one round, how many had a gap.
+    /// How many routes had a gap, all products together.
     pub open: usize,
+    /// Lines in their ledgers, all together.
+    pub lines: usize,
+    /// What is stored of every open gap: profit, return, buffer, costs, assessment.
+    pub evaluated: Speed,
+    /// The same, and the ledger of every open gap as it is shown: all lines, break-even, greatest purchase price.
+    pub with_ledgers: Speed,
+}
+
+/// How fast it was.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Speed {
     /// Products in a second of one core.
     pub per_core_second: Spread,
     /// Seconds for all, on all cores.
     pub seconds: Spread,
+}
+
+/// What a core found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Found {
+    open: usize,
+    lines: usize,
 }
 
 /// Sweeps over so many products on every core; the seller's profile and the rates are those that ship.
@@ -51,41 +71,108 @@ pub fn run(products: usize, rounds: usize, seed: u64) -> anyhow::Result<Sweep> {
     };
     let now = UnixMillis::now();
     let held = products_in_memory(HELD.min(products), &config, seed, now)?;
+    let (evaluated, without) = sweep(
+        products,
+        rounds,
+        |product, evaluator| {
+            let routes = evaluator.evaluate(product, now);
+            Found {
+                open: open(&routes).count(),
+                lines: 0,
+            }
+        },
+        &held,
+        &basis,
+        now,
+    );
+    let (with_ledgers, found) = sweep(
+        products,
+        rounds,
+        |product, evaluator| {
+            let routes = evaluator.evaluate(product, now);
+            let ledgers = open(&routes).filter_map(|(id, numbers)| {
+                let route = Route {
+                    source: id.source,
+                    target: id.target,
+                    source_price: numbers.source_price,
+                    target_price: numbers.target_price,
+                };
+                ledger(&route, &numbers.net.as_ref()?.costs).ok()
+            });
+            Found {
+                open: open(&routes).count(),
+                lines: ledgers.map(|ledger| black_box(ledger).lines.len()).sum(),
+            }
+        },
+        &held,
+        &basis,
+        now,
+    );
+    ensure!(without.open == found.open, "{} and {} gaps in the same products", without.open, found.open);
+    Ok(Sweep {
+        products,
+        routes: config.markets.len() * (config.markets.len() - 1),
+        open: found.open,
+        lines: found.lines,
+        evaluated,
+        with_ledgers,
+    })
+}
+
+/// Works on all products, in every round anew; what is found is the same in each.
+fn sweep(
+    products: usize,
+    rounds: usize,
+    work: impl Fn(&StoredProduct, &Evaluator) -> Found + Sync,
+    held: &[StoredProduct],
+    basis: &Basis,
+    now: UnixMillis,
+) -> (Speed, Found) {
     let cores = cores();
+    let each = products.div_ceil(cores);
     let (mut seconds, mut per_core) = (Vec::new(), Vec::new());
-    let mut open = 0;
+    let mut found = Found::default();
     for _ in 0..rounds {
         let began = Instant::now();
-        let each = products.div_ceil(cores);
-        open = std::thread::scope(|scope| {
+        found = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..cores)
                 .map(|core| {
-                    let (held, basis) = (&held, &basis);
+                    let work = &work;
                     scope.spawn(move || {
+                        let evaluator = Evaluator::new(basis, now);
                         let some = held.iter().cycle().skip(core * held.len() / cores).take(each);
-                        some.map(|product| evaluate(product, basis, now))
-                            .map(|routes| count_open(&routes))
-                            .sum::<usize>()
+                        some.map(|product| work(product, &evaluator)).fold(Found::default(), Found::plus)
                     })
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().expect("evaluating does not panic")).sum()
+            let all = threads.into_iter().map(|thread| thread.join().expect("evaluating does not panic"));
+            all.fold(Found::default(), Found::plus)
         });
         let took = began.elapsed().as_secs_f64();
         seconds.push(took);
         per_core.push(products as f64 / took / cores as f64);
     }
-    Ok(Sweep {
-        products,
-        routes: config.markets.len() * (config.markets.len() - 1),
-        open,
+    let speed = Speed {
         per_core_second: Spread::of(per_core),
         seconds: Spread::of(seconds),
-    })
+    };
+    (speed, found)
 }
 
-fn count_open(routes: &[RouteEvaluation]) -> usize {
-    routes.iter().filter(|route| matches!(route.finding, Finding::Open(_))).count()
+impl Found {
+    fn plus(self, other: Found) -> Found {
+        Found {
+            open: self.open + other.open,
+            lines: self.lines + other.lines,
+        }
+    }
+}
+
+fn open(routes: &[RouteEvaluation]) -> impl Iterator<Item = (OpportunityId, &Numbers)> {
+    routes.iter().filter_map(|route| match &route.finding {
+        Finding::Open(numbers) => Some((route.id, &**numbers)),
+        _ => None,
+    })
 }
 
 /// Products as the enricher makes them.

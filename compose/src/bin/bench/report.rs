@@ -161,11 +161,26 @@ impl Report {
 
     /// The detector from memory.
     pub fn add_sweep(&mut self, sweep: &Sweep) {
+        let products = sweep.products as f64;
         let _ = write!(
             self.text,
-            "\n## Detector: a sweep from memory, ledger and assessment included\n\n{} products on {} routes, {} open: {:.2} s on all cores (least {:.2}, most {:.2}); {:.0} products in a second of one core.\n",
-            sweep.products, sweep.routes, sweep.open, sweep.seconds.median, sweep.seconds.min, sweep.seconds.max, sweep.per_core_second.median
+            "\n## Detector: a sweep from memory\n\n{} products on {} routes each; {:.1} of them open ({:.0} % of all), with ledgers of {} lines.\n\n| | products in a second of one core | seconds on all cores: least | median | most |\n|---|---|---|---|---|\n",
+            sweep.products,
+            sweep.routes,
+            sweep.open as f64 / products,
+            100.0 * sweep.open as f64 / products / sweep.routes as f64,
+            sweep.lines / sweep.open.max(1),
         );
+        for (name, speed) in [
+            ("evaluated: profit, return, buffer and assessment of every open gap", &sweep.evaluated),
+            ("and the ledger of every open gap, line by line", &sweep.with_ledgers),
+        ] {
+            let _ = writeln!(
+                self.text,
+                "| {name} | {:.0} | {:.2} | {:.2} | {:.2} |",
+                speed.per_core_second.median, speed.seconds.min, speed.seconds.median, speed.seconds.max
+            );
+        }
         self.put("detector", sweep);
     }
 

@@ -9,7 +9,8 @@ mod traps;
 use serde::{Deserialize, Serialize};
 
 pub use score::{MarketScore, OpportunityScore};
-pub use traps::{Trap, TrapReason};
+use traps::LegChecks;
+pub use traps::{Trap, TrapReason, has_variation_parent};
 
 use super::history::SeriesHistory;
 use super::keepa_time::UnixMillis;
@@ -51,14 +52,19 @@ impl<'a> Leg<'a> {
     /// A marketplace's leg; none where it shows no price.
     #[must_use]
     pub fn of(product: &'a Product, marketplace: Marketplace, now: UnixMillis, staleness: Staleness) -> Option<Self> {
-        let (_, state) = product.shown_state(marketplace, now, staleness)?;
-        let shown = product.shown_price(marketplace, now, staleness)?;
+        let (state, shown) = product.shown(marketplace, now, staleness)?;
         Some(Leg {
             marketplace,
             state,
             shown,
             now,
         })
+    }
+
+    /// The price it shows.
+    #[must_use]
+    pub fn shown(&self) -> ShownPrice {
+        self.shown
     }
 
     fn attributes(&self) -> Option<&'a AttributeFacts> {
@@ -84,20 +90,51 @@ impl<'a> Leg<'a> {
     }
 }
 
+/// One leg with all that can be said of it alone, worked out once for every route that it is a leg of.
+#[derive(Clone, Copy)]
+pub struct JudgedLeg<'a> {
+    leg: Leg<'a>,
+    checks: LegChecks,
+    /// Of the marketplace, to sell in.
+    market: Percentage,
+    /// Of the price, to buy at.
+    cheapness: Percentage,
+}
+
+impl<'a> JudgedLeg<'a> {
+    /// Looks at a leg.
+    #[must_use]
+    pub fn of(leg: Leg<'a>, staleness: Staleness) -> Self {
+        JudgedLeg {
+            checks: LegChecks::of(&leg, staleness),
+            market: MarketScore::of(&leg).value,
+            cheapness: score::cheapness(&leg),
+            leg,
+        }
+    }
+}
+
+impl Assessment {
+    /// Assesses an open gap between two legs of an article; `has_parent` is what [`has_variation_parent`] says of it.
+    #[must_use]
+    pub fn of(has_parent: bool, source: &JudgedLeg<'_>, target: &JudgedLeg<'_>, net: Option<&Net>) -> Assessment {
+        let (traps, unchecked) = traps::find(has_parent, source, target);
+        let confidence = traps::confidence(&traps, &unchecked);
+        Assessment {
+            traps,
+            unchecked,
+            confidence,
+            score: net.map(|net| OpportunityScore::of(source, target, confidence, net)),
+        }
+    }
+}
+
 /// Assesses an open gap; none where a leg shows no price.
 #[must_use]
 pub fn assess(product: &Product, id: &OpportunityId, net: Option<&Net>, now: UnixMillis, staleness: Staleness) -> Option<Assessment> {
-    let source = Leg::of(product, id.source, now, staleness)?;
-    let target = Leg::of(product, id.target, now, staleness)?;
-    let (found, unchecked) = traps::find(product, &source, &target, staleness);
-    let confidence = traps::confidence(&found, &unchecked);
-    let score = net.map(|net| OpportunityScore::of(&source, &target, confidence, net));
-    Some(Assessment {
-        traps: found,
-        unchecked,
-        confidence,
-        score,
-    })
+    let judged = |marketplace| Leg::of(product, marketplace, now, staleness).map(|leg| JudgedLeg::of(leg, staleness));
+    let (source, target) = (judged(id.source)?, judged(id.target)?);
+    Some(Assessment::of(has_variation_parent(product), &source, &target, net))
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Leg;
-use crate::domain::history::share;
+use super::{JudgedLeg, Leg};
 use crate::domain::margin::Percentage;
 use crate::domain::marketplace::Marketplace;
 use crate::domain::profit::Net;
@@ -46,9 +45,9 @@ impl MarketScore {
     /// The score of a marketplace.
     #[must_use]
     pub fn of(leg: &Leg<'_>) -> Self {
-        let demand = sold(leg).and_then(|sold| share(sold, sold.checked_add(HALF_DEMAND)?));
+        let demand = sold(leg).and_then(|sold| Percentage::of(sold, sold.checked_add(HALF_DEMAND)?));
         let openness = leg.buy_box().and_then(|buy_box| buy_box.shares.first()).map(|strongest| rest(strongest.share));
-        let room = offers(leg).and_then(|offers| share(HALF_ROOM, offers.checked_add(HALF_ROOM)?));
+        let room = offers(leg).and_then(|offers| Percentage::of(HALF_ROOM, offers.checked_add(HALF_ROOM)?));
         let stability = leg.history().map(|history| history.stability());
         let out_of_stock = leg.statistics().and_then(|statistics| statistics.out_of_stock_percentage_90);
         let availability = out_of_stock.map(|percent| rest(Percentage(i64::from(percent) * 100)));
@@ -86,25 +85,27 @@ pub struct OpportunityScore {
 }
 
 impl OpportunityScore {
-    pub(super) fn of(source: &Leg<'_>, target: &Leg<'_>, confidence: Percentage, net: &Net) -> Self {
-        let market = MarketScore::of(target).value;
+    pub(super) fn of(source: &JudgedLeg<'_>, target: &JudgedLeg<'_>, confidence: Percentage, net: &Net) -> Self {
+        let (market, cheapness) = (target.market, source.cheapness);
         let buffer = net.buffer.filter(|_| net.profit.minor > 0).map_or(0, |buffer| buffer.0.clamp(0, SAFE_BUFFER));
-        let safety = share(buffer, SAFE_BUFFER).unwrap_or_default();
-        let position = source.history().and_then(|history| history.position(source.shown.price.minor));
-        let cheapness = Percentage(ALL - position.unwrap_or(UNKNOWN).0 / 2);
-        let product = [market, safety, cheapness, confidence]
-            .iter()
-            .fold(1_i128, |product, factor| product * i128::from(factor.0));
+        let safety = Percentage::of(buffer, SAFE_BUFFER).unwrap_or_default();
+        // At most 10,000 each, so the product fits.
+        let product: i64 = [market, safety, cheapness, confidence].iter().map(|factor| factor.0).product();
         // Four factors of 10,000 and one of them kept: half up.
-        let scale = i128::from(ALL).pow(3);
-        let value = Percentage(i64::try_from((product + scale / 2) / scale).unwrap_or_default());
+        let scale = ALL.pow(3);
         OpportunityScore {
-            value,
+            value: Percentage((product + scale / 2) / scale),
             market,
             safety,
             cheapness,
         }
     }
+}
+
+/// See [`OpportunityScore::cheapness`].
+pub(super) fn cheapness(leg: &Leg<'_>) -> Percentage {
+    let position = leg.history().and_then(|history| history.position(leg.shown.price.minor));
+    Percentage(ALL - position.unwrap_or(UNKNOWN).0 / 2)
 }
 
 impl MarketScore {

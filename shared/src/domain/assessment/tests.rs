@@ -1,9 +1,11 @@
 use chrono::NaiveDate;
 use proptest::prelude::*;
+use rust_decimal::Decimal;
 
 use super::*;
 use crate::domain::history::tests::around_fifty;
 use crate::domain::history::{HistoryFacts, SellerShare};
+use crate::domain::money::round_half_up;
 use crate::domain::price::StatisticsFacts;
 use crate::domain::profit::{ArticleFacts, Given, Route, Seller, Sources, resolve};
 use crate::domain::{Currency, KeepaMinutes, Money, ObservedAt, Register, Source};
@@ -392,6 +394,18 @@ fn any_known() -> impl Strategy<Value = Known> {
 }
 
 proptest! {
+    /// Every reason is found, unchecked or neither.
+    #[test]
+    fn confidence_is_the_product_that_it_says(states in prop::collection::vec(0..3_u8, TrapReason::ALL.len())) {
+        let of = |state: u8| TrapReason::ALL.into_iter().zip(&states).filter(move |(_, found)| **found == state).map(|(reason, _)| reason);
+        let traps: Vec<Trap> = of(1).map(|reason| Trap { reason, market: None }).collect();
+        let unchecked: Vec<TrapReason> = of(2).collect();
+        let kept = |reason: TrapReason, digits: u32| Decimal::ONE - Decimal::new(reason.weight().into(), digits);
+        let product: Decimal = of(1).map(|reason| kept(reason, 2)).chain(of(2).map(|reason| kept(reason, 3))).product();
+        let expected = round_half_up(product * Decimal::ONE_HUNDRED, 2);
+        prop_assert_eq!(traps::confidence(&traps, &unchecked).to_decimal(), expected);
+    }
+
     #[test]
     fn everything_lies_between_0_and_100_and_nothing_is_both_found_and_unchecked(
         source in any_known(),

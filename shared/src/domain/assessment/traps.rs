@@ -1,16 +1,15 @@
 //! Reasons to distrust an opportunity, and the confidence that is left.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::Leg;
+use super::{JudgedLeg, Leg};
 use crate::domain::margin::Percentage;
 use crate::domain::marketplace::Marketplace;
-use crate::domain::money::round_half_up;
+use crate::domain::money::divide_half_up;
 use crate::domain::product::{Product, Staleness};
 
 /// Keepa's product type of a variation parent, which nobody can buy.
@@ -101,7 +100,7 @@ impl TrapReason {
 
     /// How much of the confidence it takes, percent: ours, by how often such a gap is none.
     #[must_use]
-    pub fn weight(self) -> u8 {
+    pub const fn weight(self) -> u8 {
         match self {
             TrapReason::VariationParent => 90,
             TrapReason::EanMismatch | TrapReason::PackSizeMismatch => 80,
@@ -154,11 +153,43 @@ pub struct Trap {
 /// What a check found; `None` = it lacks its data.
 type Verdict = Option<bool>;
 
+/// What the checks of a leg alone found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LegChecks {
+    is_outlier: Verdict,
+    is_amazon_back: Verdict,
+    is_held_by_one: Verdict,
+    is_often_out_of_stock: Verdict,
+    has_order_quantities: Verdict,
+    is_hazardous: Verdict,
+    is_heat_sensitive: Verdict,
+    is_map_price: Verdict,
+    is_old: Verdict,
+    is_flooded: Verdict,
+}
+
+impl LegChecks {
+    pub(super) fn of(leg: &Leg<'_>, staleness: Staleness) -> LegChecks {
+        LegChecks {
+            is_outlier: is_outlier(leg),
+            is_amazon_back: is_amazon_back(leg),
+            is_held_by_one: is_held_by_one(leg),
+            is_often_out_of_stock: is_often_out_of_stock(leg),
+            has_order_quantities: has_order_quantities(leg),
+            is_hazardous: leg.attributes().and_then(|attributes| attributes.is_hazardous),
+            is_heat_sensitive: leg.attributes().and_then(|attributes| attributes.is_heat_sensitive),
+            is_map_price: is_map_price(leg),
+            is_old: Some(leg.now.millis_since(leg.shown.observed_at) > staleness.leg_millis / STALE_PART),
+            is_flooded: is_flooded(leg),
+        }
+    }
+}
+
 /// The traps of a route, and the checks that lacked their data, both in the order of [`TrapReason::ALL`].
-pub(super) fn find(product: &Product, source: &Leg<'_>, target: &Leg<'_>, staleness: Staleness) -> (Vec<Trap>, Vec<TrapReason>) {
-    let (mut traps, mut unchecked) = (Vec::new(), Vec::new());
+pub(super) fn find(has_parent: bool, source: &JudgedLeg<'_>, target: &JudgedLeg<'_>) -> (Vec<Trap>, Vec<TrapReason>) {
+    let (mut traps, mut unchecked) = (Vec::new(), Vec::with_capacity(TrapReason::ALL.len()));
     for reason in TrapReason::ALL {
-        let (verdicts, count) = check(reason, product, source, target, staleness);
+        let (verdicts, count) = check(reason, has_parent, source, target);
         let verdicts = &verdicts[..count];
         let found = verdicts.iter().filter(|(_, verdict)| *verdict == Some(true));
         let before = traps.len();
@@ -173,36 +204,33 @@ pub(super) fn find(product: &Product, source: &Leg<'_>, target: &Leg<'_>, stalen
 /// At most two verdicts, and how many there are.
 type Verdicts = ([(Option<Marketplace>, Verdict); 2], usize);
 
-fn check(reason: TrapReason, product: &Product, source: &Leg<'_>, target: &Leg<'_>, staleness: Staleness) -> Verdicts {
-    let each = |check: fn(&Leg<'_>) -> Verdict| {
-        let of = |leg: &Leg<'_>| (Some(leg.marketplace), check(leg));
+fn check(reason: TrapReason, has_parent: bool, source: &JudgedLeg<'_>, target: &JudgedLeg<'_>) -> Verdicts {
+    let each = |found: fn(&LegChecks) -> Verdict| {
+        let of = |judged: &JudgedLeg<'_>| (Some(judged.leg.marketplace), found(&judged.checks));
         ([of(source), of(target)], 2)
     };
-    let one = |leg: &Leg<'_>, verdict: Verdict| ([(Some(leg.marketplace), verdict), (None, None)], 1);
+    let one = |judged: &JudgedLeg<'_>, found: fn(&LegChecks) -> Verdict| ([(Some(judged.leg.marketplace), found(&judged.checks)), (None, None)], 1);
     let together = |verdict: Verdict| ([(None, verdict), (None, None)], 1);
     match reason {
-        TrapReason::EanMismatch => together(have_other_codes(source, target)),
-        TrapReason::PackSizeMismatch => together(have_other_sizes(source, target)),
-        TrapReason::VariationParent => together(is_variation_parent(product, source, target)),
-        TrapReason::PriceOutlier => each(is_outlier),
-        TrapReason::AmazonBack => one(target, is_amazon_back(target)),
-        TrapReason::BoxHeldByOne => one(target, is_held_by_one(target)),
-        TrapReason::OftenOutOfStock => each(is_often_out_of_stock),
-        TrapReason::OrderQuantity => one(source, has_order_quantities(source)),
-        TrapReason::Hazardous => together(either(source, target, |leg| leg.attributes()?.is_hazardous)),
-        TrapReason::HeatSensitive => together(either(source, target, |leg| leg.attributes()?.is_heat_sensitive)),
-        TrapReason::MapPrice => each(is_map_price),
-        TrapReason::StaleLeg => {
-            let is_old = |leg: &Leg<'_>| Some(leg.now.millis_since(leg.shown.observed_at) > staleness.leg_millis / STALE_PART);
-            ([(Some(source.marketplace), is_old(source)), (Some(target.marketplace), is_old(target))], 2)
-        }
-        TrapReason::OfferFlood => one(target, is_flooded(target)),
+        TrapReason::EanMismatch => together(have_other_codes(&source.leg, &target.leg)),
+        TrapReason::PackSizeMismatch => together(have_other_sizes(&source.leg, &target.leg)),
+        TrapReason::VariationParent => together(is_variation_parent(has_parent, &source.leg, &target.leg)),
+        TrapReason::PriceOutlier => each(|checks| checks.is_outlier),
+        TrapReason::AmazonBack => one(target, |checks| checks.is_amazon_back),
+        TrapReason::BoxHeldByOne => one(target, |checks| checks.is_held_by_one),
+        TrapReason::OftenOutOfStock => each(|checks| checks.is_often_out_of_stock),
+        TrapReason::OrderQuantity => one(source, |checks| checks.has_order_quantities),
+        TrapReason::Hazardous => together(either(source.checks.is_hazardous, target.checks.is_hazardous)),
+        TrapReason::HeatSensitive => together(either(source.checks.is_heat_sensitive, target.checks.is_heat_sensitive)),
+        TrapReason::MapPrice => each(|checks| checks.is_map_price),
+        TrapReason::StaleLeg => each(|checks| checks.is_old),
+        TrapReason::OfferFlood => one(target, |checks| checks.is_flooded),
     }
 }
 
 /// A fact of the article, which one marketplace may know and the other not.
-fn either(source: &Leg<'_>, target: &Leg<'_>, fact: impl Fn(&Leg<'_>) -> Verdict) -> Verdict {
-    match (fact(source), fact(target)) {
+fn either(source: Verdict, target: Verdict) -> Verdict {
+    match (source, target) {
         (Some(true), _) | (_, Some(true)) => Some(true),
         (Some(false), _) | (_, Some(false)) => Some(false),
         (None, None) => None,
@@ -210,18 +238,15 @@ fn either(source: &Leg<'_>, target: &Leg<'_>, fact: impl Fn(&Leg<'_>) -> Verdict
 }
 
 /// Codes without leading zeros: a UPC is an EAN that lacks them.
-fn codes<'a>(leg: &Leg<'a>) -> BTreeSet<&'a str> {
+fn codes<'a>(leg: &Leg<'a>) -> impl Iterator<Item = &'a str> {
     let codes = leg.attributes().map_or(&[][..], |attributes| &attributes.product_codes);
-    codes
-        .iter()
-        .map(|code| code.trim().trim_start_matches('0'))
-        .filter(|code| !code.is_empty())
-        .collect()
+    codes.iter().map(|code| code.trim().trim_start_matches('0')).filter(|code| !code.is_empty())
 }
 
+/// An article has one code or a few: comparing each with each is less work than putting them in order.
 fn have_other_codes(source: &Leg<'_>, target: &Leg<'_>) -> Verdict {
-    let (source, target) = (codes(source), codes(target));
-    (!source.is_empty() && !target.is_empty()).then(|| source.is_disjoint(&target))
+    let are_told = codes(source).next().is_some() && codes(target).next().is_some();
+    are_told.then(|| !codes(source).any(|code| codes(target).any(|other| other == code)))
 }
 
 fn have_other_sizes(source: &Leg<'_>, target: &Leg<'_>) -> Verdict {
@@ -233,14 +258,19 @@ fn have_other_sizes(source: &Leg<'_>, target: &Leg<'_>) -> Verdict {
     pairs.into_iter().flatten().map(|(one, other)| one != other).reduce(|one, other| one || other)
 }
 
-/// A parent shows no price where it is told, so it is no leg: every marketplace is looked at.
-fn is_variation_parent(product: &Product, source: &Leg<'_>, target: &Leg<'_>) -> Verdict {
-    let states = product.markets.values().flat_map(BTreeMap::values);
-    let mut types = states.filter_map(|state| Some(state.attributes.as_ref()?.facts.product_type));
-    if types.any(|product_type| product_type == VARIATION_PARENT) {
-        return Some(true);
-    }
-    (source.attributes().is_some() && target.attributes().is_some()).then_some(false)
+/// Whether some marketplace tells a variation parent. It shows no price there, so that one is no leg: all are looked at.
+#[must_use]
+pub fn has_variation_parent(product: &Product) -> bool {
+    let mut states = product.markets.values().flat_map(BTreeMap::values);
+    states.any(|state| {
+        let attributes = state.attributes.as_ref();
+        attributes.is_some_and(|attributes| attributes.facts.product_type == VARIATION_PARENT)
+    })
+}
+
+fn is_variation_parent(has_parent: bool, source: &Leg<'_>, target: &Leg<'_>) -> Verdict {
+    let are_told = source.attributes().is_some() && target.attributes().is_some();
+    (has_parent || are_told).then_some(has_parent)
 }
 
 fn is_outlier(leg: &Leg<'_>) -> Verdict {
@@ -286,13 +316,54 @@ fn is_flooded(leg: &Leg<'_>) -> Verdict {
     Some(i64::from(now) >= 2 * i64::from(mean) && i64::from(now) >= i64::from(mean) + i64::from(FLOOD_OFFERS))
 }
 
-/// See [`super::Assessment::confidence`].
+/// A fraction in lowest terms.
+#[derive(Debug, Clone, Copy)]
+struct Fraction {
+    part: i128,
+    whole: i128,
+}
+
+impl Fraction {
+    /// What of `whole` is kept once a reason's weight is taken.
+    const fn kept(reason: TrapReason, whole: i128) -> Fraction {
+        let part = whole - reason.weight() as i128;
+        let (mut divisor, mut rest) = (whole, part);
+        while rest != 0 {
+            (divisor, rest) = (rest, divisor % rest);
+        }
+        Fraction {
+            part: part / divisor,
+            whole: whole / divisor,
+        }
+    }
+
+    /// By reason, in the order of [`TrapReason::ALL`].
+    const fn of_all(whole: i128) -> [Fraction; TrapReason::ALL.len()] {
+        let mut kept = [Fraction { part: 1, whole: 1 }; TrapReason::ALL.len()];
+        let mut index = 0;
+        while index < kept.len() {
+            kept[index] = Fraction::kept(TrapReason::ALL[index], whole);
+            index += 1;
+        }
+        kept
+    }
+}
+
+/// Of a reason that was found: `1 - weight`.
+const FOUND: [Fraction; TrapReason::ALL.len()] = Fraction::of_all(100);
+/// Of one that could not be checked: `1 - weight / 10`.
+const UNCHECKED: [Fraction; TrapReason::ALL.len()] = Fraction::of_all(1_000);
+
+/// See [`super::Assessment::confidence`]. In lowest terms, all thirteen reasons together stay far within 128 bits.
 pub(super) fn confidence(traps: &[Trap], unchecked: &[TrapReason]) -> Percentage {
-    let reasons: BTreeSet<TrapReason> = traps.iter().map(|trap| trap.reason).collect();
-    let kept = |reason: TrapReason, scale: u32| Decimal::ONE - Decimal::new(reason.weight().into(), scale);
-    let of_traps: Decimal = reasons.into_iter().map(|reason| kept(reason, 2)).product();
-    let of_unchecked: Decimal = unchecked.iter().map(|&reason| kept(reason, 3)).product();
-    let mut hundredths = round_half_up(Decimal::ONE_HUNDRED * of_traps * of_unchecked, 2);
-    hundredths.rescale(2);
-    Percentage(i64::try_from(hundredths.mantissa()).expect("at most 100.00"))
+    let (mut part, mut whole) = (10_000, 1);
+    let mut keep = |kept: Fraction| (part, whole) = (part * kept.part, whole * kept.whole);
+    // A reason that was found on both legs counts once; the two stand side by side.
+    for (place, trap) in traps.iter().enumerate() {
+        if place == 0 || traps[place - 1].reason != trap.reason {
+            keep(FOUND[trap.reason as usize]);
+        }
+    }
+    unchecked.iter().for_each(|reason| keep(UNCHECKED[*reason as usize]));
+    Percentage(i64::try_from(divide_half_up(part, whole)).expect("at most 100.00"))
 }

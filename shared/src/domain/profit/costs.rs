@@ -215,12 +215,15 @@ impl Costs {
             amount(name, value.value, Currency::EUR, 0)?;
         }
         for rate in [&self.exchange.source, &self.exchange.target] {
+            if rate.currency() == Currency::EUR {
+                continue;
+            }
             let units = rate.units_per_eur();
-            if units < Decimal::new(1, 6) || units > Decimal::from(1_000_000) || units.normalize().scale() > 10 {
+            if units < Decimal::new(1, 6) || units > Decimal::from(1_000_000) || units.scale() > 10 && units.normalize().scale() > 10 {
                 return Err(LedgerError::Rate(rate.currency()));
             }
         }
-        if self.exchange.spread.value.get() == Decimal::ONE {
+        if self.exchange.spread.value == Share::ONE {
             return Err(LedgerError::Spread);
         }
         Ok(())

@@ -2,13 +2,13 @@
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive as _;
 
 use super::costs::{Costs, LedgerError, Origin, Route, Sourced};
-use super::figures::{Figures, Rounding};
+use super::figures::Figures;
 use super::regime::Regime;
 use super::share::Share;
 use super::tables::is_in_eu;
+use crate::domain::margin::Percentage;
 use crate::domain::money::{Currency, Money, MoneyError, percentage};
 
 /// What a line does to the profit.
@@ -100,16 +100,16 @@ pub struct Ledger {
 /// [`LedgerError`] for amounts of another currency than the route's and for what is too large to stay exact.
 pub fn ledger(route: &Route, costs: &Costs) -> Result<Ledger, LedgerError> {
     costs.check(route)?;
-    let figures = costs.figures(route.source_price.minor.into(), route.target_price.minor.into(), Rounding::Lines);
+    let formula = costs.formula();
+    let figures = formula.figures(route.source_price.minor, route.target_price.minor);
     let (source, target) = (route.source_price.currency, route.target_price.currency);
-    let money = |minor: Decimal, currency| minor.to_i64().map(|minor| Money::new(minor, currency)).ok_or(MoneyError::Overflow);
 
     let source_eur = costs.exchange.source.to_eur(route.source_price)?.minor;
     let target_eur = costs.exchange.target.to_eur(route.target_price)?.minor;
     let profit = money(figures.profit, Currency::EUR)?;
     let capital = money(figures.capital, Currency::EUR)?;
     let sale_net_eur = money(figures.sale_net_eur, Currency::EUR)?;
-    let break_even_price = costs.break_even(route).map(|minor| Money::new(minor, target));
+    let break_even_price = formula.break_even(route).map(|minor| Money::new(minor, target));
     Ok(Ledger {
         lines: lines(route, costs, &figures)?,
         purchase_cost: money(figures.purchase_cost, source)?,
@@ -119,14 +119,33 @@ pub fn ledger(route: &Route, costs: &Costs) -> Result<Ledger, LedgerError> {
         dsf: money(figures.dsf, target)?,
         profit,
         capital,
-        roi_percentage: (capital.minor > 0).then(|| percentage(profit.minor, capital.minor)).flatten(),
+        roi_percentage: roi(profit, capital).map(Percentage::to_decimal),
         net_margin_percentage: (sale_net_eur.minor > 0).then(|| percentage(profit.minor, sale_net_eur.minor)).flatten(),
         gross_gap_percentage: percentage(target_eur - source_eur, target_eur),
         break_even_price,
-        max_purchase_price: costs.max_purchase_price(route).map(|minor| Money::new(minor, source)),
-        buffer_percentage: break_even_price.and_then(|price| percentage(route.target_price.minor - price.minor, route.target_price.minor)),
+        max_purchase_price: formula.max_purchase_price(route).map(|minor| Money::new(minor, source)),
+        buffer_percentage: break_even_price.and_then(|price| buffer(route, price.minor)).map(Percentage::to_decimal),
     })
 }
+
+pub(super) fn money(minor: i128, currency: Currency) -> Result<Money, MoneyError> {
+    let minor = i64::try_from(minor).map_err(|_| MoneyError::Overflow)?;
+    Ok(Money::new(minor, currency))
+}
+
+/// None where no capital is tied up.
+pub(super) fn roi(profit: Money, capital: Money) -> Option<Percentage> {
+    (capital.minor > 0).then(|| Percentage::of(profit.minor, capital.minor)).flatten()
+}
+
+/// How far the target price may fall to the break-even.
+pub(super) fn buffer(route: &Route, break_even: i64) -> Option<Percentage> {
+    let price = route.target_price.minor;
+    Percentage::of(price - break_even, price)
+}
+
+/// As many as a ledger has, warnings included.
+const MOST_LINES: usize = 24;
 
 /// Writes lines one after the other.
 struct Writer {
@@ -134,12 +153,11 @@ struct Writer {
 }
 
 impl Writer {
-    fn line(&mut self, name: &'static str, effect: Effect, amount: Decimal, currency: Currency) -> Result<&mut Line, MoneyError> {
-        let minor = amount.to_i64().ok_or(MoneyError::Overflow)?;
+    fn line(&mut self, name: &'static str, effect: Effect, amount: i128, currency: Currency) -> Result<&mut Line, MoneyError> {
         self.lines.push(Line {
             name,
             effect,
-            amount: Money::new(minor, currency),
+            amount: money(amount, currency)?,
             rate: None,
             origin: Origin::Computed,
             date: None,
@@ -170,10 +188,12 @@ fn lines(route: &Route, costs: &Costs, figures: &Figures) -> Result<Vec<Line>, M
     use Effect::{Adds, Note, Subtracts, Sum};
     let (source, target) = (route.source_price.currency, route.target_price.currency);
     let regime = costs.regime.value;
-    let mut to = Writer { lines: Vec::new() };
+    let mut to = Writer {
+        lines: Vec::with_capacity(MOST_LINES),
+    };
 
     to.line("source_price", Subtracts, route.source_price.minor.into(), source)?.origin = Origin::Given;
-    let deducted = Decimal::from(route.source_price.minor) - figures.purchase_cost;
+    let deducted = i128::from(route.source_price.minor) - figures.purchase_cost;
     let input_vat = to.line("input_vat", Adds, deducted, source)?.at(&costs.vat_source);
     match regime {
         Regime::Rc => input_vat.note("invoiced without VAT: reverse charge"),
@@ -198,7 +218,7 @@ fn lines(route: &Route, costs: &Costs, figures: &Figures) -> Result<Vec<Line>, M
     to.line("sale_net", Sum, figures.sale_net, target)?;
     let referral = to.line("referral_fee", Subtracts, figures.referral, target)?.of(&costs.referral);
     referral.rate = costs.referral.value.rate_at(route.target_price.to_decimal()).map(Share::get);
-    if figures.referral == Decimal::from(costs.referral_minimum.value.minor) && figures.referral > Decimal::ZERO {
+    if figures.referral == i128::from(costs.referral_minimum.value.minor) && figures.referral > 0 {
         referral.of(&costs.referral_minimum).note("the minimum");
     }
     to.line("closing_fee", Subtracts, costs.closing_fee.value.minor.into(), target)?
@@ -219,7 +239,7 @@ fn lines(route: &Route, costs: &Costs, figures: &Figures) -> Result<Vec<Line>, M
     }
     to.line("profit", Sum, figures.profit, Currency::EUR)?;
     for warning in warnings(route, regime) {
-        to.line("warning", Note, Decimal::ZERO, Currency::EUR)?.of(&costs.regime).note(warning);
+        to.line("warning", Note, 0, Currency::EUR)?.of(&costs.regime).note(warning);
     }
     Ok(to.lines)
 }

@@ -31,5 +31,5 @@ pub use net::Net;
 pub use profile::{Cost, Fulfilment, ProfileError, RouteProfile, Seller, SellerProfile, UnitCosts};
 pub use referral::{Band, NotARule, ReferralRule, RuleKind, Step};
 pub use regime::{Regime, UnknownRegime};
-pub use resolve::{ArticleFacts, Given, GivenReferral, Sources, Unresolved, reconsider, resolve};
+pub use resolve::{ArticleFacts, Given, GivenReferral, SaleTerms, Sources, Terms, Unresolved, reconsider, resolve};
 pub use share::{NotAShare, Share};

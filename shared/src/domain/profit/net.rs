@@ -1,13 +1,10 @@
 //! [`Net`]: what an opportunity is worth to the configured seller. It holds what the ledger is computed from, so that the
 //! ledger of a stored opportunity comes out the same for ever, and the numbers that lists are filtered and sorted by.
 
-use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive as _;
-
 use super::costs::{Costs, LedgerError, Route};
-use super::ledger::{Ledger, ledger};
+use super::ledger::{buffer, money, roi};
 use crate::domain::margin::Percentage;
-use crate::domain::money::Money;
+use crate::domain::money::{Currency, Money};
 
 /// The profit of a route under costs that were resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,27 +20,17 @@ pub struct Net {
 }
 
 impl Net {
-    /// Computes the ledger and keeps its numbers.
+    /// The numbers of the ledger that are kept; its lines, and what else is told of it, are computed where it is shown.
     ///
     /// # Errors
-    /// As [`ledger`].
+    /// As [`super::ledger`].
     pub fn of(route: &Route, costs: Costs) -> Result<Net, LedgerError> {
-        let Ledger {
-            profit,
-            roi_percentage,
-            buffer_percentage,
-            ..
-        } = ledger(route, &costs)?;
-        Ok(Net {
-            costs,
-            profit,
-            roi: roi_percentage.and_then(hundredths),
-            buffer: buffer_percentage.and_then(hundredths),
-        })
+        costs.check(route)?;
+        let formula = costs.formula();
+        let figures = formula.figures(route.source_price.minor, route.target_price.minor);
+        let profit = money(figures.profit, Currency::EUR)?;
+        let roi = roi(profit, money(figures.capital, Currency::EUR)?);
+        let buffer = formula.break_even(route).and_then(|price| buffer(route, price));
+        Ok(Net { costs, profit, roi, buffer })
     }
-}
-
-/// A percentage of two decimals.
-fn hundredths(percent: Decimal) -> Option<Percentage> {
-    (percent * Decimal::ONE_HUNDRED).to_i64().map(Percentage)
 }

@@ -3,11 +3,14 @@
 //! There are two kinds, and taking one for the other is the commonest mistake: in a *whole* rule the price picks one rate
 //! for all of it, in a *marginal* one each rate applies to its own portion of the price.
 
+use std::sync::Arc;
+
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::decimal;
 use super::share::Share;
+use crate::domain::money::{Money, power_of_ten};
 
 /// A rate up to a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +47,14 @@ pub enum RuleKind {
 /// Bands of prices, each charged by portions. A whole rule has many bands of one portion, a marginal one a single band.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Band>", into = "Vec<Band>")]
-pub struct ReferralRule(Vec<Band>);
+pub struct ReferralRule(Rule);
+
+/// Rules are copied with every ledger: shared, and without a list where there is but one rate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Rule {
+    Flat(Share),
+    Bands(Arc<[Band]>),
+}
 
 /// Steps that are no rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,13 +101,30 @@ impl TryFrom<Vec<Band>> for ReferralRule {
         for band in &bands {
             check_limits(&band.portions.iter().map(|portion| portion.up_to).collect::<Vec<_>>())?;
         }
-        Ok(ReferralRule(bands))
+        Ok(ReferralRule(match &bands[..] {
+            [Band { portions, .. }] if portions.len() == 1 => Rule::Flat(portions[0].rate),
+            _ => Rule::Bands(bands.into()),
+        }))
     }
 }
 
 impl From<ReferralRule> for Vec<Band> {
     fn from(rule: ReferralRule) -> Self {
-        rule.0
+        match rule.0 {
+            Rule::Flat(rate) => vec![Band {
+                up_to: None,
+                portions: vec![Step { up_to: None, rate }],
+            }],
+            Rule::Bands(bands) => bands.to_vec(),
+        }
+    }
+}
+
+/// A limit in hundredths, which it has no more decimals than.
+fn hundredths(limit: Decimal) -> i128 {
+    match limit.scale() {
+        scale @ 0..=2 => limit.mantissa() * power_of_ten(2 - scale),
+        scale => limit.mantissa() / power_of_ten(scale - 2),
     }
 }
 
@@ -105,8 +132,7 @@ impl ReferralRule {
     /// One rate for every price.
     #[must_use]
     pub fn flat(rate: Share) -> ReferralRule {
-        let portions = vec![Step { up_to: None, rate }];
-        ReferralRule(vec![Band { up_to: None, portions }])
+        ReferralRule(Rule::Flat(rate))
     }
 
     /// A rule of one kind.
@@ -128,57 +154,95 @@ impl ReferralRule {
         ReferralRule::try_from(bands)
     }
 
-    /// The fee on a price, both in the store's currency; not rounded.
+    /// The fee on a price, in the store's currency; not rounded.
     #[must_use]
-    pub fn fee(&self, price: Decimal) -> Decimal {
-        let Some(band) = self.0.iter().find(|band| band.up_to.is_none_or(|limit| price <= limit)) else {
-            return Decimal::ZERO;
+    pub fn fee(&self, price: Money) -> Decimal {
+        let hundredths = i128::from(price.minor) * (100 / power_of_ten(price.currency.minor_digits()));
+        let fee = self.fee_of(hundredths, 1);
+        // Hundredths and ten decimals of the rate; less where an amount is beyond any price.
+        Decimal::try_from_i128_with_scale(fee, 12).unwrap_or(Decimal::MAX)
+    }
+
+    /// The fee on a price in hundredths of the store's unit, or in so many parts of one, in [`Share::PARTS`] of those.
+    pub(super) fn fee_of(&self, price: i128, parts: i128) -> i128 {
+        let bands = match &self.0 {
+            Rule::Flat(rate) => return price * rate.parts(),
+            Rule::Bands(bands) => bands,
         };
-        let mut fee = Decimal::ZERO;
-        let mut below = Decimal::ZERO;
+        let limit = |up_to: Decimal| hundredths(up_to) * parts;
+        let Some(band) = bands.iter().find(|band| band.up_to.is_none_or(|up_to| price <= limit(up_to))) else {
+            return 0;
+        };
+        let (mut fee, mut below) = (0, 0);
         for portion in &band.portions {
-            let end = portion.up_to.map_or(price, |limit| limit.min(price));
-            fee += (end - below).max(Decimal::ZERO) * portion.rate.get();
+            let end = portion.up_to.map_or(price, |up_to| limit(up_to).min(price));
+            fee += (end - below).max(0) * portion.rate.parts();
             below = end;
         }
         fee
     }
 
+    /// Whether the fee on a price is that of a flat rate, but for a twentieth of a percent of the price.
+    pub(super) fn is_close_to(&self, rate: Share, price: Money) -> bool {
+        let hundredths = i128::from(price.minor) * (100 / power_of_ten(price.currency.minor_digits()));
+        let difference = self.fee_of(hundredths, 1) - hundredths * rate.parts();
+        difference.abs() <= hundredths * (Share::PARTS / 2_000)
+    }
+
     /// The rate, where it is the same for all of a price of this size; none where portions of it have several.
     #[must_use]
     pub fn rate_at(&self, price: Decimal) -> Option<Share> {
-        let band = self.0.iter().find(|band| band.up_to.is_none_or(|limit| price <= limit))?;
+        let bands = match &self.0 {
+            Rule::Flat(rate) => return Some(*rate),
+            Rule::Bands(bands) => bands,
+        };
+        let band = bands.iter().find(|band| band.up_to.is_none_or(|limit| price <= limit))?;
         let mut portions = band.portions.iter();
         let first = portions.next()?;
         first.up_to.is_none_or(|limit| price <= limit).then_some(first.rate)
     }
 
-    /// Prices at which its slope changes or its value jumps, and those at which it crosses a minimum fee; in no order.
-    /// Between two of them the fee is a straight line.
-    pub(super) fn kinks(&self, minimum: Decimal) -> Vec<Decimal> {
-        let mut kinks = Vec::new();
-        for band in &self.0 {
-            kinks.extend(band.up_to);
-            let (mut below, mut fee) = (Decimal::ZERO, Decimal::ZERO);
-            for portion in &band.portions {
-                kinks.extend(portion.up_to);
-                let rate = portion.rate.get();
-                if rate > Decimal::ZERO && minimum > fee {
-                    kinks.push(below + (minimum - fee) / rate);
+    /// Tells, in no order, the prices at which its slope changes or its value jumps, and those at which it crosses a minimum
+    /// fee; all in hundredths of the store's unit, cut off. Between two of them the fee is a straight line.
+    pub(super) fn kinks(&self, minimum: i128, mut kink: impl FnMut(i128)) {
+        let minimum = minimum * Share::PARTS;
+        let crossing = |rate: Share, fee: i128| {
+            let rate = rate.parts();
+            (rate > 0 && minimum > fee).then(|| (minimum - fee) / rate)
+        };
+        let bands = match &self.0 {
+            Rule::Flat(rate) => {
+                if let Some(price) = crossing(*rate, 0) {
+                    kink(price);
                 }
-                if let Some(limit) = portion.up_to {
-                    fee += (limit - below) * rate;
-                    below = limit;
+                return;
+            }
+            Rule::Bands(bands) => bands,
+        };
+        for band in &bands[..] {
+            if let Some(up_to) = band.up_to {
+                kink(hundredths(up_to));
+            }
+            let (mut below, mut fee) = (0, 0);
+            for portion in &band.portions {
+                if let Some(more) = crossing(portion.rate, fee) {
+                    kink(below + more);
+                }
+                if let Some(up_to) = portion.up_to {
+                    let up_to = hundredths(up_to);
+                    kink(up_to);
+                    fee += (up_to - below) * portion.rate.parts();
+                    below = up_to;
                 }
             }
         }
-        kinks
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::money::Currency;
 
     fn decimal(text: &str) -> Decimal {
         text.parse().expect("a decimal")
@@ -204,7 +268,8 @@ mod tests {
             (RuleKind::Whole, "250.01", "12.5005"),
             (RuleKind::Marginal, "250.01", "37.5005"),
         ] {
-            let fee = rule(kind, &steps).expect("a rule").fee(decimal(price));
+            let price = Money::from_decimal(decimal(price), Currency::EUR).expect("small");
+            let fee = rule(kind, &steps).expect("a rule").fee(price);
             assert_eq!(fee, decimal(expected), "{kind:?} {price}");
         }
     }

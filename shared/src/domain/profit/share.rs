@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::decimal;
+use crate::domain::money::power_of_ten;
 
 /// More decimals than any rate has; products with amounts stay exact.
 const MOST_DECIMALS: u32 = 10;
@@ -26,6 +27,16 @@ pub struct NotAShare {
 impl Share {
     /// Nothing.
     pub const ZERO: Share = Share(Decimal::ZERO);
+    /// All of it.
+    pub const ONE: Share = Share(Decimal::ONE);
+
+    /// Parts of a whole, for calculating with integers.
+    pub(super) const PARTS: i128 = 10_i128.pow(MOST_DECIMALS);
+
+    /// As so many of [`Share::PARTS`].
+    pub(super) fn parts(self) -> i128 {
+        self.0.mantissa() * power_of_ten(MOST_DECIMALS - self.0.scale())
+    }
 
     /// Checks the bounds.
     ///

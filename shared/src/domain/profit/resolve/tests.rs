@@ -15,7 +15,7 @@ fn route(source: Marketplace, target: Marketplace) -> Route {
 }
 
 /// A small parcel of 850 g that Keepa has a fee of.
-fn article() -> ArticleFacts {
+fn article() -> ArticleFacts<'static> {
     ArticleFacts {
         fba_fee: Some(400),
         weight_g: Some(850),
@@ -32,7 +32,7 @@ fn rates() -> ExchangeRates {
     }
 }
 
-fn resolved(profile: &str, route: &Route, given: &Given, article: &ArticleFacts) -> Result<Costs, Unresolved> {
+fn resolved(profile: &str, route: &Route, given: &Given, article: &ArticleFacts<'_>) -> Result<Costs, Unresolved> {
     let tables = Tables::shipped();
     let profile = match profile {
         "" => Seller::default().profile,

@@ -1,6 +1,6 @@
 //! [`FeeTable`]: Amazon's referral, fulfilment and digital services fees, dated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -234,6 +234,16 @@ impl FeeTable {
         self.referral.iter().any(|row| row.category == slug)
     }
 
+    /// All categories that there is a fee for.
+    pub(in crate::domain::profit) fn categories(&self) -> BTreeSet<&str> {
+        self.referral.iter().map(|row| row.category.as_str()).collect()
+    }
+
+    /// Names of root categories, lower case, and the categories that they are.
+    pub(in crate::domain::profit) fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.categories.iter().map(|(name, slug)| (name.as_str(), slug.as_str()))
+    }
+
     /// The fee category of a root category's name, in the language of any marketplace; without case.
     #[must_use]
     pub fn category_of(&self, name: &str) -> Option<&str> {
@@ -337,7 +347,8 @@ mod tests {
         ] {
             let rule = table.referral(category, market, day(at)).expect("a rule").value;
             let expected: Decimal = expected.parse().expect("a decimal");
-            assert_eq!(rule.fee(price.parse().expect("a decimal")), expected, "{category} {market} {at} {price}");
+            let price = Money::from_decimal(price.parse().expect("a decimal"), market.currency()).expect("small");
+            assert_eq!(rule.fee(price), expected, "{category} {market} {at} {price}");
         }
         assert_eq!(table.referral("clothing", Marketplace::IT, day("2025-12-14")), None);
         assert_eq!(table.referral("watches", Marketplace::US, day("2026-03-01")), None);

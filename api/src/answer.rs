@@ -1,10 +1,14 @@
 //! [`Answer`]: a JSON document ready to be sent, and how it is sent: `ETag`, `Age`, 304, and a warning if it is stale.
+//!
+//! Whatever has to be made of a document is made once, however often it is sent: its bytes, its tag, its compressed forms.
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
+use poem::web::CompressionAlgo;
 use poem::{IntoResponse, Response};
 use poem_openapi::ApiResponse;
 use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
@@ -12,26 +16,40 @@ use poem_openapi::types::Type;
 use serde::Serialize;
 use shared::domain::UnixMillis;
 
-use crate::cache::{Held, Weigh};
+use crate::cache::{Held, Keep};
+use crate::encoding::Forms;
 
 /// The media type of answers.
 const JSON: &str = "application/json; charset=utf-8";
 
-/// A document as bytes, with its entity tag.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+/// A document as bytes, with its entity tag. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer(Arc<Document>);
+
+#[derive(Debug)]
+struct Document {
     body: Bytes,
     etag: String,
+    etag_header: Option<HeaderValue>,
+    forms: Forms,
 }
 
 impl Answer {
     /// Writes a document.
     pub(crate) fn of(document: &impl Serialize) -> Self {
         let body = serde_json::to_vec(document).expect("documents are plain structs with string keys");
-        Answer {
-            etag: entity_tag(&body),
+        let etag = entity_tag(&body);
+        Answer(Arc::new(Document {
+            etag_header: HeaderValue::from_str(&etag).ok(),
+            etag,
             body: body.into(),
-        }
+            forms: Forms::default(),
+        }))
+    }
+
+    /// The body in this form; none where it is not worth it.
+    pub(crate) async fn compressed(&self, algorithm: CompressionAlgo) -> Option<Bytes> {
+        self.0.forms.get(&self.0.body, algorithm).await
     }
 }
 
@@ -50,9 +68,15 @@ pub(crate) fn client_has(headers: &HeaderMap, etag: &str) -> bool {
         .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
 }
 
-impl Weigh for Answer {
+impl Keep for Answer {
     fn weight(&self) -> usize {
-        self.body.len() + self.etag.len()
+        // Compressed forms take a quarter of it, both together.
+        self.0.body.len() * 5 / 4 + self.0.etag.len()
+    }
+
+    async fn follow(&self, earlier: &Self) {
+        let is_same = self.0.body == earlier.0.body;
+        self.0.forms.follow(&self.0.body, &earlier.0.forms, is_same).await;
     }
 }
 
@@ -65,22 +89,24 @@ pub(crate) struct Answered<T> {
 impl<T> Answered<T> {
     /// The answer to a request with these headers.
     pub(crate) fn new(held: Held<Answer>, request: &HeaderMap, now: UnixMillis) -> Self {
-        let Answer { body, etag } = held.value;
-        let mut response = if client_has(request, &etag) {
+        let document = &held.value.0;
+        let mut response = if client_has(request, &document.etag) {
             Response::builder().status(StatusCode::NOT_MODIFIED).finish()
         } else {
-            Response::builder().content_type(JSON).body(body)
+            Response::builder().content_type(JSON).body(document.body.clone())
         };
         let age_seconds = now.millis_since(held.as_of).max(0) / 1_000;
         let headers = response.headers_mut();
-        if let Ok(etag) = HeaderValue::from_str(&etag) {
-            headers.insert(header::ETAG, etag);
+        if let Some(etag) = &document.etag_header {
+            headers.insert(header::ETAG, etag.clone());
         }
         headers.insert(header::AGE, HeaderValue::from(age_seconds));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         if held.is_stale {
             headers.insert(header::WARNING, HeaderValue::from_static("110 - \"Response is Stale\""));
         }
+        // Whoever compresses it finds the form that is made already.
+        response.set_data(held.value);
         Answered {
             response,
             document: PhantomData,

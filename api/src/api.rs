@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shared::domain::UnixMillis;
-use shared::health::{Condition, Health};
+use shared::health::Health;
 use shared::ports::Catalog;
+use tokio_util::sync::CancellationToken;
 
 use crate::answer::Answer;
 use crate::cache::{Cache, CacheLimits, Held, Wanted};
 use crate::config::Config;
 use crate::error::{FetchError, Problem};
 use crate::freshness::{Changes, DependsOn, is_fresh};
+use crate::renewals::Renewals;
 use crate::surroundings::Surroundings;
 
 /// Tells the present. Tests set it.
@@ -39,8 +41,9 @@ pub struct Api {
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) health: Health,
     clock: Clock,
-    answers: Cache<Answer>,
-    surroundings: Cache<Arc<Surroundings>>,
+    answers: Arc<Cache<Answer>>,
+    surroundings: Arc<Cache<Arc<Surroundings>>>,
+    renewals: Renewals,
     /// When an opportunity was last announced to have changed; `i64::MIN` = never.
     changed_at: AtomicI64,
     /// Whether announcements are followed at all; tests and tools do without an event log.
@@ -53,12 +56,14 @@ impl Api {
     /// Over a catalog and the process's board.
     #[must_use]
     pub fn new(config: Config, catalog: Arc<dyn Catalog>, health: Health, clock: Clock) -> Arc<Self> {
+        let renewals = Renewals::default();
         Arc::new(Api {
             config,
             catalog,
             health,
-            answers: Cache::new(ANSWERS, Arc::clone(&clock)),
-            surroundings: Cache::new(ONE, Arc::clone(&clock)),
+            answers: Arc::new(Cache::new(ANSWERS, Arc::clone(&clock), renewals.clone())),
+            surroundings: Arc::new(Cache::new(ONE, Arc::clone(&clock), renewals.clone())),
+            renewals,
             clock,
             changed_at: AtomicI64::new(i64::MIN),
             follows: AtomicBool::new(false),
@@ -86,6 +91,11 @@ impl Api {
         self.changed_at.fetch_max(self.now().0, Ordering::Relaxed);
     }
 
+    /// Renews answers that many ask for, until the shutdown. Without it, calls wait for renewals.
+    pub async fn renew(&self, shutdown: CancellationToken) {
+        self.renewals.run(shutdown).await;
+    }
+
     /// How far each consumer group was behind when the broker was last asked; none where it did not answer.
     pub(crate) fn set_lag(&self, lag: Option<BTreeMap<String, i64>>) {
         *self.lag.lock().unwrap_or_else(PoisonError::into_inner) = lag;
@@ -104,7 +114,7 @@ impl Api {
     }
 
     fn catalog_is_down(&self) -> bool {
-        matches!(self.health.snapshot().get("catalog"), Some(component) if matches!(component.condition, Condition::Down { .. }))
+        self.health.is_down("catalog")
     }
 
     fn wanted(&self, depends: DependsOn) -> Wanted<impl Fn(UnixMillis, UnixMillis) -> bool> {

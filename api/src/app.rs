@@ -7,23 +7,22 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use poem::endpoint::BoxEndpoint;
 use poem::error::ReadBodyError;
 use poem::http::uri::PathAndQuery;
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use poem::web::Compress;
-use poem::{Endpoint, IntoEndpoint as _, IntoResponse as _, Request, Response, Route};
+use poem::{Endpoint, IntoEndpoint as _, Request, Response, Route};
 use poem_openapi::{ContactObject, LicenseObject, OpenApiService};
 use rand::Rng as _;
 
+use crate::answer::Answer;
 use crate::api::Api;
-use crate::encoding::{QUICK, WORTH_COMPRESSING, choose, is_compressible};
+use crate::encoding::{Forms, choose, is_compressible};
 use crate::error::{PROBLEM_JSON, Problem};
 use crate::operations::Operations;
 use crate::routes::{Routes, routes};
-use crate::{dashboard, docs, host, origins};
+use crate::{dashboard, docs, encoding, host, origins};
 
 /// No answer takes longer.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
@@ -89,12 +88,12 @@ impl Endpoint for Outside {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let encoding = choose(request.headers());
         let readable_by = origins::allowed(&self.around.api.config.cors_origins, request.headers());
-        let (query, asked) = (request.uri().query().map(str::to_owned), request.headers().clone());
+        let reader = dashboard::takes_pages(request.headers()).then(|| (request.uri().query().map(str::to_owned), request.headers().clone()));
 
         let mut response = match self.answer(request, readable_by.is_some()).await {
             Ok(response) => response,
             Err(problem) => {
-                let page = dashboard::instead_of(&problem, query.as_deref(), &asked);
+                let page = reader.and_then(|(query, headers)| dashboard::instead_of(&problem, query.as_deref(), &headers));
                 page.unwrap_or_else(|| problem.to_response(&request_id))
             }
         };
@@ -235,34 +234,36 @@ fn strip_prefix(request: &mut Request) {
 }
 
 async fn compress(mut response: Response, encoding: Option<poem::web::CompressionAlgo>) -> Response {
-    let content_type = response.content_type().unwrap_or_default().to_owned();
-    if response.status() == StatusCode::NOT_MODIFIED {
-        response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    let content_type = response.content_type().unwrap_or_default();
+    let is_unchanged = response.status() == StatusCode::NOT_MODIFIED;
+    if !is_unchanged && !is_compressible(content_type) {
         return response;
     }
-    if !is_compressible(&content_type) {
-        return response;
-    }
+    let is_problem = content_type == PROBLEM_JSON;
     response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     let is_done = response.headers().contains_key(header::CONTENT_ENCODING);
-    let Some(algorithm) = encoding.filter(|_| content_type != PROBLEM_JSON && !is_done) else {
+    let Some(algorithm) = encoding.filter(|_| !is_unchanged && !is_problem && !is_done) else {
         return response;
     };
-    // All bodies are in memory, so this waits for nothing.
-    let body: Bytes = match response.take_body().into_bytes().await {
-        Ok(body) => body,
-        Err(error) => {
-            tracing::error!(error = %error, "a body could not be read");
-            return Problem::Internal.to_response("");
-        }
+    let form = match response.data::<Answer>() {
+        Some(answer) => answer.compressed(algorithm).await,
+        None => match response.take_body().into_bytes().await {
+            Ok(body) => {
+                let form = Forms::default().get(&body, algorithm).await;
+                response.set_body(body);
+                form
+            }
+            Err(error) => {
+                tracing::error!(error = %error, "a body could not be read");
+                return Problem::Internal.to_response("");
+            }
+        },
     };
-    let is_worth_it = body.len() >= WORTH_COMPRESSING;
-    response.set_body(body);
-    if is_worth_it {
-        Compress::new(response, algorithm).with_quality(QUICK).into_response()
-    } else {
-        response
+    if let Some(form) = form {
+        response.set_body(form);
+        response.headers_mut().insert(header::CONTENT_ENCODING, encoding::name(algorithm));
     }
+    response
 }
 
 /// The answer to HEAD: that to GET, with its length, without its body.

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use poem::endpoint::make;
 use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
-use poem::web::{Compress, CompressionAlgo};
-use poem::{IntoResponse as _, Request, Response, RouteMethod};
-use tokio::sync::OnceCell;
+use poem::web::CompressionAlgo;
+use poem::{Request, Response, RouteMethod};
 
 use crate::answer::{client_has, entity_tag};
-use crate::encoding::{QUICK, WORTH_COMPRESSING, choose, is_compressible};
+use crate::encoding::{Forms, choose, is_compressible, name};
 
 /// A file.
 #[derive(Debug, Clone)]
@@ -50,7 +49,7 @@ impl Asset {
             None => Response::builder().content_type(self.content_type).body(self.body.clone()),
             Some((algorithm, body)) => Response::builder()
                 .content_type(self.content_type)
-                .header(header::CONTENT_ENCODING, if algorithm == CompressionAlgo::BR { "br" } else { "gzip" })
+                .header(header::CONTENT_ENCODING, name(algorithm))
                 .body(body),
         };
         let headers = response.headers_mut();
@@ -70,8 +69,7 @@ impl Asset {
         let served = Arc::new(Served {
             etag: entity_tag(&self.body),
             asset: self,
-            brotli: OnceCell::new(),
-            gzip: OnceCell::new(),
+            forms: Forms::default(),
         });
         poem::get(make(move |request: Request| {
             let served = Arc::clone(&served);
@@ -84,28 +82,19 @@ impl Asset {
 struct Served {
     asset: Asset,
     etag: String,
-    brotli: OnceCell<Bytes>,
-    gzip: OnceCell<Bytes>,
+    forms: Forms,
 }
 
 impl Served {
-    async fn respond(&self, request: &HeaderMap) -> poem::Result<Response> {
-        let is_worth_it = self.asset.body.len() >= WORTH_COMPRESSING && is_compressible(self.asset.content_type);
-        let algorithm = choose(request).filter(|_| is_worth_it && !client_has(request, &self.etag));
-        let compressed = match algorithm {
-            Some(algorithm) => Some((algorithm, self.compressed(algorithm).await?)),
+    async fn respond(&self, request: &HeaderMap) -> Response {
+        let is_worth_it = is_compressible(self.asset.content_type) && !client_has(request, &self.etag);
+        let compressed = match choose(request).filter(|_| is_worth_it) {
+            Some(algorithm) => {
+                let form = self.forms.get(&self.asset.body, algorithm).await;
+                form.map(|form| (algorithm, form))
+            }
             None => None,
         };
-        Ok(self.asset.respond(&self.etag, request, compressed))
-    }
-
-    async fn compressed(&self, algorithm: CompressionAlgo) -> poem::Result<Bytes> {
-        let cell = if algorithm == CompressionAlgo::BR { &self.brotli } else { &self.gzip };
-        let compress = async || -> poem::Result<Bytes> {
-            let plain = Response::builder().body(self.asset.body.clone());
-            let compressed = Compress::new(plain, algorithm).with_quality(QUICK).into_response();
-            Ok(compressed.into_body().into_bytes().await?)
-        };
-        cell.get_or_try_init(compress).await.cloned()
+        self.asset.respond(&self.etag, request, compressed)
     }
 }

@@ -1,12 +1,14 @@
 //! [`Cache`]: answers kept for a while, asked for once however many want them, and served stale when there is no other.
 //!
 //! - Of concurrent calls for one key, one fetches and all get its outcome.
+//! - What many ask for is renewed in the background ([`Renewals`]): whoever asks meanwhile is served what was fresh a moment
+//!   ago, so nobody waits. If the renewal takes long, or nobody renews, the calls wait for it.
 //! - A fetch that nobody waits for any more is dropped.
 //! - Bounded by entries and bytes; what was used longest ago goes first.
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
@@ -14,14 +16,22 @@ use shared::domain::UnixMillis;
 
 use crate::api::Clock;
 use crate::error::FetchError;
+use crate::freshness::was_fresh_just_now;
+use crate::renewals::Renewals;
 
 /// After a failed fetch, the held answer is served for this long before the next try, milliseconds.
 const RETRY_AFTER_FAILURE: i64 = 1_000;
 
-/// How much a value takes.
-pub(crate) trait Weigh {
+/// What can be kept.
+pub(crate) trait Keep {
     /// Bytes, roughly.
     fn weight(&self) -> usize;
+
+    /// Takes the place of an earlier value for the same key: what was made of that one on request is made of this one
+    /// before it is served.
+    fn follow(&self, _earlier: &Self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// Bounds of a cache.
@@ -61,6 +71,8 @@ struct Entry<V> {
     as_of: UnixMillis,
     weight: usize,
     last_used: u64,
+    /// When a call last found it fresh.
+    fresh_at: Option<UnixMillis>,
     failed_at: Option<UnixMillis>,
 }
 
@@ -76,16 +88,19 @@ pub(crate) struct Cache<V> {
     state: Mutex<State<V>>,
     limits: CacheLimits,
     clock: Clock,
+    renewals: Renewals,
 }
 
 enum Next<V: Clone> {
     Serve(Held<V>),
+    /// Serve this if somebody else makes that fetch, else wait for it.
+    Renew(Held<V>, Shared<Fetch<V>>),
     Await(Shared<Fetch<V>>),
 }
 
-impl<V: Clone + Weigh + Send + Sync + 'static> Cache<V> {
+impl<V: Clone + Keep + Send + Sync + 'static> Cache<V> {
     /// Empty.
-    pub(crate) fn new(limits: CacheLimits, clock: Clock) -> Self {
+    pub(crate) fn new(limits: CacheLimits, clock: Clock, renewals: Renewals) -> Self {
         let state = State {
             entries: HashMap::new(),
             in_flight: HashMap::new(),
@@ -96,15 +111,16 @@ impl<V: Clone + Weigh + Send + Sync + 'static> Cache<V> {
             state: Mutex::new(state),
             limits,
             clock,
+            renewals,
         }
     }
 
-    /// The value of a key: held and fresh, else fetched, else held and stale.
+    /// The value of a key: held and fresh (or so a moment ago), else fetched, else held and stale.
     ///
     /// # Errors
     /// Why it could not be fetched, where nothing is held or no held value would do.
     pub(crate) async fn get<Fut>(
-        &self,
+        self: &Arc<Self>,
         key: &str,
         wanted: Wanted<impl Fn(UnixMillis, UnixMillis) -> bool>,
         fetch: impl FnOnce() -> Fut,
@@ -114,15 +130,30 @@ impl<V: Clone + Weigh + Send + Sync + 'static> Cache<V> {
     {
         let shared = match self.next(key, &wanted, fetch) {
             Next::Serve(held) => return Ok(held),
-            Next::Await(shared) => shared,
+            Next::Renew(held, shared) if self.renew(key, shared.clone()) => return Ok(held),
+            Next::Renew(_, shared) | Next::Await(shared) => shared,
         };
-        let (as_of, outcome) = shared.await;
-        self.settle(key, as_of, &outcome);
+        let (as_of, outcome) = self.made(key, shared).await;
         match outcome {
             Ok(value) => Ok(Held { value, as_of, is_stale: false }),
             Err(error @ FetchError::Away { .. }) => self.held(key).ok_or(error),
             Err(error) => Err(error),
         }
+    }
+
+    async fn made(&self, key: &str, fetch: Shared<Fetch<V>>) -> (UnixMillis, Outcome<V>) {
+        let (as_of, outcome) = fetch.await;
+        self.settle(key, as_of, &outcome);
+        (as_of, outcome)
+    }
+
+    /// Whether somebody makes this fetch.
+    fn renew(self: &Arc<Self>, key: &str, fetch: Shared<Fetch<V>>) -> bool {
+        let (cache, key) = (Arc::clone(self), key.to_owned());
+        self.renewals.begin(async move {
+            // What came of it is in the cache.
+            let _ = cache.made(&key, fetch).await;
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State<V>> {
@@ -137,30 +168,51 @@ impl<V: Clone + Weigh + Send + Sync + 'static> Cache<V> {
         let mut state = self.lock();
         state.uses += 1;
         let uses = state.uses;
+        let mut earlier = None;
+        let mut bridge = None;
         if let Some(entry) = state.entries.get_mut(key) {
             entry.last_used = uses;
             let is_fresh = (wanted.is_fresh)(entry.as_of, now);
             let has_just_failed = entry
                 .failed_at
                 .is_some_and(|failed_at| (0..RETRY_AFTER_FAILURE).contains(&now.millis_since(failed_at)));
-            if is_fresh || wanted.source_is_away || has_just_failed {
-                return Next::Serve(Held {
-                    value: entry.value.clone(),
-                    as_of: entry.as_of,
-                    is_stale: !is_fresh,
-                });
+            let held = |is_stale| Held {
+                value: entry.value.clone(),
+                as_of: entry.as_of,
+                is_stale,
+            };
+            if is_fresh {
+                let held = held(false);
+                entry.fresh_at = Some(now);
+                return Next::Serve(held);
             }
+            if wanted.source_is_away || has_just_failed {
+                return Next::Serve(held(true));
+            }
+            earlier = Some(entry.value.clone());
+            bridge = entry.fresh_at.filter(|&fresh_at| was_fresh_just_now(fresh_at, now)).map(|_| held(false));
         }
         if let Some(shared) = state.in_flight.get(key).and_then(WeakShared::upgrade) {
-            return Next::Await(shared);
+            return bridge.map_or(Next::Await(shared), Next::Serve);
         }
-        let shared = fetch().map(move |outcome| (now, outcome)).boxed().shared();
+        let fetch = fetch();
+        let shared = async move {
+            let outcome = fetch.await;
+            if let (Ok(value), Some(earlier)) = (&outcome, &earlier) {
+                value.follow(earlier).await;
+            }
+            (now, outcome)
+        };
+        let shared = shared.boxed().shared();
         // Fetches that everybody gave up leave their place behind.
         state.in_flight.retain(|_, fetch| fetch.upgrade().is_some());
         if let Some(weak) = shared.downgrade() {
             state.in_flight.insert(key.to_owned(), weak);
         }
-        Next::Await(shared)
+        match bridge {
+            Some(held) => Next::Renew(held, shared),
+            None => Next::Await(shared),
+        }
     }
 
     fn settle(&self, key: &str, as_of: UnixMillis, outcome: &Outcome<V>) {
@@ -177,7 +229,7 @@ impl<V: Clone + Weigh + Send + Sync + 'static> Cache<V> {
             Ok(value) => {
                 let is_news = state.entries.get(key).is_none_or(|held| held.failed_at.is_some() || held.as_of != as_of);
                 if is_news {
-                    state.insert(key, value.clone(), as_of);
+                    state.insert(key, value.clone(), as_of, now);
                     state.shrink(self.limits);
                 }
             }
@@ -189,7 +241,12 @@ impl<V: Clone + Weigh + Send + Sync + 'static> Cache<V> {
                     entry.failed_at = Some(now);
                 }
             }
-            Err(FetchError::Problem(_)) => {}
+            // It has to be told to the next who asks.
+            Err(FetchError::Problem(_)) => {
+                if let Some(entry) = state.entries.get_mut(key) {
+                    entry.fresh_at = None;
+                }
+            }
         }
     }
 
@@ -202,14 +259,15 @@ impl<V: Clone + Weigh + Send + Sync + 'static> Cache<V> {
     }
 }
 
-impl<V: Weigh> State<V> {
-    fn insert(&mut self, key: &str, value: V, as_of: UnixMillis) {
+impl<V: Keep> State<V> {
+    fn insert(&mut self, key: &str, value: V, as_of: UnixMillis, now: UnixMillis) {
         let weight = value.weight() + key.len();
         let entry = Entry {
             value,
             as_of,
             weight,
             last_used: self.uses,
+            fresh_at: Some(now),
             failed_at: None,
         };
         self.bytes += weight;
@@ -235,10 +293,12 @@ mod tests {
     use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
     use tokio::sync::Notify;
+    use tokio::task::JoinSet;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
 
-    impl Weigh for u64 {
+    impl Keep for u64 {
         fn weight(&self) -> usize {
             10
         }
@@ -253,7 +313,24 @@ mod tests {
             let time = Arc::clone(&time);
             Arc::new(move || UnixMillis(time.load(Ordering::SeqCst)))
         };
-        (Arc::new(Cache::new(LIMITS, clock)), time)
+        (Arc::new(Cache::new(LIMITS, clock, Renewals::default())), time)
+    }
+
+    /// A cache whose values are renewed in the background.
+    async fn renewing_cache() -> (Arc<Cache<u64>>, Arc<AtomicI64>, JoinSet<()>) {
+        let (cache, time) = cache();
+        let mut renewing = JoinSet::new();
+        let renewals = cache.renewals.clone();
+        renewing.spawn(async move { renewals.run(CancellationToken::new()).await });
+        tokio::task::yield_now().await;
+        (cache, time, renewing)
+    }
+
+    /// Lets what is under way go on until nothing can.
+    async fn everything_else_runs() {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn wanted() -> Wanted<impl Fn(UnixMillis, UnixMillis) -> bool> {
@@ -302,6 +379,74 @@ mod tests {
         assert_eq!([first, second, third].map(|held| held.unwrap().value), [7, 7, 7]);
         assert_eq!(fetches.load(Ordering::SeqCst), 1);
         assert!(cache.lock().in_flight.is_empty());
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_the_renewal_of_what_was_fresh_a_moment_ago() {
+        let (cache, time, _renewing) = renewing_cache().await;
+        let release = Arc::new(Notify::new());
+        let slow = |value: u64| {
+            let release = Arc::clone(&release);
+            move || async move {
+                release.notified().await;
+                Ok(value)
+            }
+        };
+        cache.get("a", wanted(), || async { Ok(1) }).await.unwrap();
+        time.store(99, Ordering::SeqCst);
+        cache.get("a", wanted(), std::future::pending).await.unwrap();
+        time.store(110, Ordering::SeqCst);
+        for _ in 0..3 {
+            let held = cache.get("a", wanted(), slow(2)).now_or_never().expect("at once").unwrap();
+            assert_eq!((held.value, held.as_of, held.is_stale), (1, UnixMillis(0), false));
+        }
+        everything_else_runs().await;
+        release.notify_one();
+        everything_else_runs().await;
+        let held = cache.get("a", wanted(), std::future::pending).now_or_never().expect("at once").unwrap();
+        assert_eq!((held.value, held.as_of), (2, UnixMillis(110)));
+    }
+
+    #[tokio::test]
+    async fn a_renewal_that_takes_long_is_waited_for() {
+        let (cache, time, _renewing) = renewing_cache().await;
+        cache.get("a", wanted(), || async { Ok(1) }).await.unwrap();
+        time.store(100, Ordering::SeqCst);
+        let release = Arc::new(Notify::new());
+        let released = Arc::clone(&release);
+        let fetch = || async move {
+            released.notified().await;
+            Ok(2)
+        };
+        assert_eq!(cache.get("a", wanted(), fetch).await.unwrap().value, 1);
+        time.store(1_000, Ordering::SeqCst);
+        let mut waiting = Box::pin(cache.get("a", wanted(), std::future::pending));
+        assert!((&mut waiting).now_or_never().is_none());
+        release.notify_one();
+        assert_eq!(waiting.await.unwrap().value, 2);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_asked_for_lately_is_not_served_out_of_date() {
+        let (cache, time, _renewing) = renewing_cache().await;
+        cache.get("a", wanted(), || async { Ok(1) }).await.unwrap();
+        time.store(10_000, Ordering::SeqCst);
+        assert_eq!(cache.get("a", wanted(), || async { Ok(2) }).await.unwrap().value, 2);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_a_renewal_is_told_to_the_next() {
+        let (cache, time, _renewing) = renewing_cache().await;
+        cache.get("a", wanted(), || async { Ok(1) }).await.unwrap();
+        time.store(100, Ordering::SeqCst);
+        let refusal = FetchError::Problem(crate::error::Problem::parameter("cursor", "no"));
+        let refuse = || {
+            let outcome = Err(refusal.clone());
+            || async { outcome }
+        };
+        assert_eq!(cache.get("a", wanted(), refuse()).await.unwrap().value, 1);
+        everything_else_runs().await;
+        assert_eq!(cache.get("a", wanted(), refuse()).await, Err(refusal));
     }
 
     #[tokio::test]

@@ -1,14 +1,17 @@
 //! Which compression an answer is sent with (RFC 9110, 12.5.3).
 
-use poem::http::HeaderMap;
+use bytes::Bytes;
+use poem::IntoResponse as _;
 use poem::http::header::ACCEPT_ENCODING;
-use poem::web::{CompressionAlgo, CompressionLevel};
+use poem::http::{HeaderMap, HeaderValue};
+use poem::web::{Compress, CompressionAlgo, CompressionLevel};
+use tokio::sync::OnceCell;
 
 /// Below this, headers weigh more than what is saved, bytes.
-pub(crate) const WORTH_COMPRESSING: usize = 1_024;
+const WORTH_COMPRESSING: usize = 1_024;
 
 /// Quick levels: answers change all the time, and the link is rarely the bottleneck.
-pub(crate) const QUICK: CompressionLevel = CompressionLevel::Precise(4);
+const QUICK: CompressionLevel = CompressionLevel::Precise(4);
 
 /// The best of brotli and gzip that the client takes; none unless it says so.
 pub(crate) fn choose(request: &HeaderMap) -> Option<CompressionAlgo> {
@@ -45,6 +48,69 @@ fn thousandths(text: &str) -> Option<u32> {
     is_valid.then(|| format!("{whole}{fraction:0<3}").parse().ok()).flatten()
 }
 
+/// What a body is when compressed: each form is made once, when it is first asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Forms {
+    brotli: OnceCell<Option<Bytes>>,
+    gzip: OnceCell<Option<Bytes>>,
+}
+
+impl Forms {
+    /// This form of the body; none where it is not worth it.
+    pub(crate) async fn get(&self, body: &Bytes, algorithm: CompressionAlgo) -> Option<Bytes> {
+        if body.len() < WORTH_COMPRESSING {
+            return None;
+        }
+        let form = self.form(algorithm)?;
+        form.get_or_init(|| compressed(body.clone(), algorithm)).await.clone()
+    }
+
+    /// Makes those that were made of an earlier body; `is_same` if that was this one.
+    pub(crate) async fn follow(&self, body: &Bytes, earlier: &Forms, is_same: bool) {
+        for algorithm in [CompressionAlgo::BR, CompressionAlgo::GZIP] {
+            let made = earlier.form(algorithm).and_then(OnceCell::get);
+            match (self.form(algorithm), made) {
+                (Some(form), Some(made)) if is_same => {
+                    // If it was made meanwhile, it is the same.
+                    let _ = form.set(made.clone());
+                }
+                (Some(_), Some(_)) => {
+                    self.get(body, algorithm).await;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn form(&self, algorithm: CompressionAlgo) -> Option<&OnceCell<Option<Bytes>>> {
+        match algorithm {
+            CompressionAlgo::BR => Some(&self.brotli),
+            CompressionAlgo::GZIP => Some(&self.gzip),
+            CompressionAlgo::DEFLATE | CompressionAlgo::ZSTD => None,
+        }
+    }
+}
+
+/// A body in another form; none if that fails.
+async fn compressed(body: Bytes, algorithm: CompressionAlgo) -> Option<Bytes> {
+    let response = Compress::new(body, algorithm).with_quality(QUICK).into_response();
+    // It is in memory, so this waits for nothing.
+    let compressed = response.into_body().into_bytes().await;
+    compressed
+        .inspect_err(|error| tracing::error!(error = %error, "a body could not be compressed"))
+        .ok()
+}
+
+/// The value of `Content-Encoding`.
+pub(crate) fn name(algorithm: CompressionAlgo) -> HeaderValue {
+    HeaderValue::from_static(match algorithm {
+        CompressionAlgo::BR => "br",
+        CompressionAlgo::GZIP => "gzip",
+        CompressionAlgo::DEFLATE => "deflate",
+        CompressionAlgo::ZSTD => "zstd",
+    })
+}
+
 /// Whether a body of this type gets smaller.
 pub(crate) fn is_compressible(content_type: &str) -> bool {
     let kind = content_type.split(';').next().unwrap_or_default().trim();
@@ -77,5 +143,28 @@ mod tests {
             assert_eq!(choose(&headers), expected, "{sent:?}");
         }
         assert_eq!(choose(&HeaderMap::new()), None);
+    }
+
+    #[tokio::test]
+    async fn a_form_is_made_once_and_of_the_next_body_before_it_is_asked_for() {
+        let (body, other) = (Bytes::from("gap ".repeat(1_000)), Bytes::from("gone ".repeat(1_000)));
+        let forms = Forms::default();
+        let gzip = forms.get(&body, CompressionAlgo::GZIP).await.expect("a long body");
+        assert!(gzip.len() < body.len() / 10);
+        assert_eq!(forms.get(&body, CompressionAlgo::GZIP).await.unwrap().as_ptr(), gzip.as_ptr());
+
+        let changed = Forms::default();
+        changed.follow(&other, &forms, false).await;
+        assert!(changed.gzip.initialized() && !changed.brotli.initialized());
+        assert_ne!(changed.gzip.get(), forms.gzip.get());
+
+        let unchanged = Forms::default();
+        unchanged.follow(&body, &forms, true).await;
+        assert_eq!(unchanged.get(&body, CompressionAlgo::GZIP).await.unwrap().as_ptr(), gzip.as_ptr());
+    }
+
+    #[tokio::test]
+    async fn what_is_short_is_not_compressed() {
+        assert_eq!(Forms::default().get(&Bytes::from("short"), CompressionAlgo::BR).await, None);
     }
 }

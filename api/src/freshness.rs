@@ -14,6 +14,9 @@ const AT_LEAST: i64 = 1_000;
 const SEARCH_LAG: i64 = 2_000;
 /// What is not announced.
 const UNANNOUNCED: i64 = 2_000;
+/// What was found fresh this long ago at most is served once more while it is renewed: a renewal takes a search, and whoever
+/// asks does not wait for it. It shows no change later, since whoever waited would see it no sooner.
+const JUST_NOW: i64 = 250;
 
 /// What an answer depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,11 @@ pub(crate) fn is_fresh(depends: DependsOn, as_of: UnixMillis, now: UnixMillis, c
     };
     // A clock that was set back makes ages negative: those answers are asked for again.
     (0..limit).contains(&age)
+}
+
+/// Whether an answer that was last found fresh at `fresh_at` may be served while it is renewed.
+pub(crate) fn was_fresh_just_now(fresh_at: UnixMillis, now: UnixMillis) -> bool {
+    (0..JUST_NOW).contains(&now.millis_since(fresh_at))
 }
 
 #[cfg(test)]
@@ -89,6 +97,13 @@ mod tests {
     #[test]
     fn without_announcements_lists_are_asked_for_again_soon() {
         check(DependsOn::Opportunities, None, false, &[1_999], &[2_000]);
+    }
+
+    #[test]
+    fn what_was_fresh_a_moment_ago_bridges_its_renewal_and_a_clock_set_back_ends_that() {
+        for (since, expected) in [(0, true), (249, true), (250, false), (60_000, false), (-1, false)] {
+            assert_eq!(was_fresh_just_now(UnixMillis(1_000), UnixMillis(1_000 + since)), expected, "{since}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The HTTP API: reads the catalog and answers; its document is served at `/openapi.json`, for people at `/docs`.
 //!
 //! - Every error, 404 and 405 included, is a problem (RFC 9457) that carries the request's id.
-//! - Lists are cached for moments, so that many who poll cost the catalog one search; while the catalog is away the last
-//!   good answer is served and says that it is stale.
+//! - Lists are cached for moments and renewed in the background, so that many who poll cost the catalog one search and none
+//!   of them waits for it; while the catalog is away the last good answer is served and says that it is stale.
 //! - Amounts are decimals from the catalog's integers to the last byte of JSON.
 //!
 //! ```no_run
@@ -27,11 +27,13 @@ mod encoding;
 mod error;
 mod freshness;
 mod host;
+mod idle;
 mod lag;
 mod operations;
 mod origins;
 mod params;
 mod prices;
+mod renewals;
 mod routes;
 mod run;
 mod sent;

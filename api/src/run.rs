@@ -10,12 +10,13 @@ use shared::adapters::kafka::{EventLog, FollowFrom, Topic};
 use shared::domain::UnixMillis;
 use shared::ports::Ports;
 use shared::runtime::Tasks;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
 use crate::app::app;
 use crate::config::Config;
+use crate::idle::ClosingIdle;
 use crate::lag;
 
 /// Requests under way may take this long after the stop.
@@ -23,6 +24,8 @@ const FINISH: Duration = Duration::from_secs(3);
 const DRAIN: Duration = Duration::from_secs(4);
 /// Connections without traffic are closed after this long.
 const IDLE: Duration = Duration::from_secs(75);
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
 const FOLLOW_AGAIN: Duration = Duration::from_secs(5);
 
 /// The API's address cannot be had.
@@ -56,13 +59,22 @@ pub async fn bind(config: &Config) -> Result<BoundApi, BindError> {
         },
         source,
     };
-    let listener = TcpListener::bind(config.listen).await.map_err(fail)?;
+    let listener = listen(config.listen).map_err(fail)?;
     let address = listener.local_addr().map_err(fail)?;
     Ok(BoundApi {
         config: config.clone(),
         listener,
         address,
     })
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    // Connections have it from here: an answer's last part does not wait for the client's word on the parts before it.
+    socket.set_nodelay(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl BoundApi {
@@ -87,8 +99,13 @@ impl BoundApi {
         let stop = tasks.shutdown().clone();
         tasks.spawn("consumer lag", lag::ask(Arc::clone(&api), event_log.clone(), stop.clone()));
         tasks.spawn("api changes", follow_changes(Arc::clone(&api), event_log, stop.clone()));
+        let (renewing, ended) = (Arc::clone(&api), stop.clone());
+        tasks.spawn("api renewals", async move {
+            renewing.renew(ended).await;
+            Ok(())
+        });
         tasks.spawn("api server", async move {
-            let server = Server::new_with_acceptor(acceptor).name("api").idle_timeout(IDLE);
+            let server = Server::new_with_acceptor(ClosingIdle::new(acceptor, IDLE)).name("api");
             Ok(server.run_with_graceful_shutdown(app(api), stop.cancelled_owned(), Some(FINISH)).await?)
         });
         Ok(tasks.join(DRAIN).await?)

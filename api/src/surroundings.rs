@@ -8,7 +8,7 @@ use shared::ports::Catalog;
 use shared::ports::catalog::{CatalogError, StateKind, read_rates};
 use shared::wire::state::{DetectorSettings, ProducerStatus};
 
-use crate::cache::Weigh;
+use crate::cache::Keep;
 
 /// As of one instant.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,7 @@ pub(crate) struct Surroundings {
     pub(crate) producer: Option<ProducerStatus>,
 }
 
-impl Weigh for std::sync::Arc<Surroundings> {
+impl Keep for std::sync::Arc<Surroundings> {
     fn weight(&self) -> usize {
         1_000
     }

@@ -72,6 +72,13 @@ impl Health {
         self.components.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether this component was reported to be down.
+    #[must_use]
+    pub fn is_down(&self, component: &str) -> bool {
+        let held = self.components.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(component).is_some_and(|component| matches!(component.condition, Condition::Down { .. }))
+    }
+
     /// Whether none of these components is down; one that never reported counts as down.
     #[must_use]
     pub fn is_ready(&self, components: &[&str]) -> bool {
@@ -93,7 +100,9 @@ mod tests {
         health.down("catalog", "refused", UnixMillis(2));
         assert_eq!(health.snapshot()["catalog"].since, UnixMillis(1));
         assert!(!health.is_ready(&["catalog"]));
+        assert!(health.is_down("catalog") && !health.is_down("event_log"));
         health.up("catalog", UnixMillis(3));
+        assert!(!health.is_down("catalog"));
         assert!(health.is_ready(&["catalog"]) && !health.is_ready(&["catalog", "event_log"]));
     }
 }

@@ -105,11 +105,15 @@ fn place(request: &Request, name: &str) -> String {
     request.raw_path_param(name).unwrap_or_default().to_owned()
 }
 
-/// The page in the place of a problem, for a browser that was led to an address where nothing is; none for anybody else, and
-/// for any other problem.
+/// Whether this is a browser that was led to an address, not a script that asks.
+pub(crate) fn takes_pages(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("text/html"))
+}
+
+/// The page in the place of a problem, for whoever [`takes_pages`], at an address where nothing is; none for any other problem.
 pub(crate) fn instead_of(problem: &Problem, query: Option<&str>, headers: &HeaderMap) -> Option<Response> {
-    let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
-    let is_lost = matches!(problem, Problem::NoSuchPath { .. }) && accepted.contains("text/html");
+    let is_lost = matches!(problem, Problem::NoSuchPath { .. });
     let page = is_lost.then(|| missing::page(Frame::of_headers(query, headers)).ok()).flatten()?;
     Some(page.respond(StatusCode::NOT_FOUND, headers))
 }

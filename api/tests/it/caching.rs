@@ -1,8 +1,11 @@
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use poem::http::Method;
 use serde_json::json;
 use shared::domain::Marketplace;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::TestApi;
 use crate::samples::{NOW, opportunity, product};
@@ -78,6 +81,30 @@ async fn opportunities_are_searched_once_a_minute_until_one_changes() {
     api.advance(1);
     api.get("/opportunities").await;
     assert_eq!(api.searches() - searches, 2);
+}
+
+#[tokio::test]
+async fn a_change_is_searched_for_once_while_all_are_served_what_was_held() {
+    let api = seeded().await;
+    let mut renewing = JoinSet::new();
+    let renewed = Arc::clone(&api.api);
+    renewing.spawn(async move { renewed.renew(CancellationToken::new()).await });
+    tokio::task::yield_now().await;
+    let gzip = [("accept-encoding", "gzip")];
+    api.request(Method::GET, "/opportunities", &gzip).await;
+    let searches = api.searches();
+    api.put_opportunities(vec![opportunity("B000000002:ES:IT", 1000, 2000)]).await;
+    api.api.note_change();
+    let answer = api.get("/opportunities").await;
+    assert_eq!((answer.ids().len(), answer.header("warning")), (1, None));
+    // It comes by itself, and no call waits for it.
+    while api.get("/opportunities").await.ids().len() == 1 {}
+    assert_eq!(api.searches() - searches, 1);
+    let compressed = api.request(Method::GET, "/opportunities", &gzip).await;
+    assert_eq!(
+        (compressed.header("content-encoding"), compressed.header("vary")),
+        (Some("gzip"), Some("Accept-Encoding"))
+    );
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::api::Load;
+use crate::api::{Load, what as asked};
 use crate::detector::Sweep;
 use crate::end_to_end::{Round, what};
 use crate::freshness::Freshness;
@@ -146,14 +146,46 @@ impl Report {
 
     /// The API under load.
     pub fn add_api(&mut self, results: &[Load]) {
+        let kind = |wanted: &'static [&'static str]| results.iter().filter(|load| wanted.contains(&load.what));
         self.text.push_str(
-            "\n## API: a page of 50 opportunities under wrk\n\n| on | what | connections | requests a second | p50 ms | p99 ms |\n|---|---|---|---|---|---|\n",
+            "\n## API: a page of 50 opportunities\n\n10,000 requests a second, each due at a fixed instant from which its latency counts; opportunities change all the time, so the page is renewed once a second.\n\n| on | what | connections | answers a second | p50 ms | p99 ms | p99.9 ms |\n|---|---|---|---|---|---|---|\n",
         );
-        for load in results {
+        for load in kind(&[asked::CACHED, asked::CACHED_COMPRESSED]) {
+            let p999 = load.p999_ms.unwrap_or(f64::NAN);
             let _ = writeln!(
                 self.text,
-                "| {} | {} | {} | {:.0} | {:.2} | {:.2} |",
+                "| {} | {} | {} | {:.0} | {:.2} | {:.2} | {p999:.2} |",
                 load.on, load.what, load.connections, load.per_second, load.p50_ms, load.p99_ms
+            );
+        }
+        self.text.push_str(
+            "\nAs fast as it goes, under `wrk` on the same cores:\n\n| on | connections | answers a second | p50 ms | p99 ms |\n|---|---|---|---|---|\n",
+        );
+        for load in kind(&[asked::SATURATED]) {
+            let _ = writeln!(
+                self.text,
+                "| {} | {} | {:.0} | {:.2} | {:.2} |",
+                load.on, load.connections, load.per_second, load.p50_ms, load.p99_ms
+            );
+        }
+        self.text.push_str(
+            "\nNo two questions the same, each connection without a pause; direct: the same searches sent straight to Elasticsearch, in turns.\n\n| on | what | connections | answers a second | p50 ms | p99 ms | p50 of direct | time of direct |\n|---|---|---|---|---|---|---|---|\n",
+        );
+        for load in kind(&[asked::DIRECT, asked::UNCACHED]) {
+            let same = |direct: &&Load| (direct.on, direct.what, direct.connections) == (load.on, asked::DIRECT, load.connections);
+            let direct = results.iter().find(same).filter(|_| load.what == asked::UNCACHED);
+            let ratio = |of: fn(&Load) -> f64| direct.map_or(String::new(), |direct| format!("{:.2}", of(load) / of(direct)));
+            let _ = writeln!(
+                self.text,
+                "| {} | {} | {} | {:.0} | {:.2} | {:.2} | {} | {} |",
+                load.on,
+                load.what,
+                load.connections,
+                load.per_second,
+                load.p50_ms,
+                load.p99_ms,
+                ratio(|load| load.p50_ms),
+                ratio(|load| 1.0 / load.per_second)
             );
         }
         self.put("api", results);

@@ -17,7 +17,8 @@ use shared::health::Health;
 use shared::ports::catalog::{Condition, StateKind, StateRecord, Write, WriteOutcome};
 use shared::ports::{Catalog, Ports};
 use shared::wire::state::ProducerStatus;
-use shared::wire::{OpportunityEvent, ProductDocument};
+use shared::wire::product::to_json;
+use shared::wire::{OpportunityEvent, };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -206,6 +207,6 @@ pub fn product(asin: &str, revision: i64, seen_at: UnixMillis, prices: &[(Market
 
 /// The record that the enricher publishes.
 pub fn document(product: &StoredProduct) -> Message {
-    let payload = serde_json::to_vec(&ProductDocument::from(product.clone())).unwrap();
+    let payload = to_json(product);
     Message::new(product.product.asin.as_str(), Some(payload))
 }

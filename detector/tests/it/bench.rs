@@ -16,9 +16,9 @@ use shared::domain::{
 use shared::health::Health;
 use shared::ports::catalog::{Condition, StateKind, StateRecord, Write, WriteOutcome};
 use shared::ports::{Catalog, Ports};
-use shared::wire::state::ProducerStatus;
+use shared::wire::OpportunityEvent;
 use shared::wire::product::to_json;
-use shared::wire::{OpportunityEvent, };
+use shared::wire::state::ProducerStatus;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 

@@ -23,12 +23,12 @@ use shared::wire::alert::{
     Told,
 };
 use shared::wire::job::JobParameters;
+use shared::wire::product::to_json;
 use shared::wire::raw_update::RawEnvelope;
 use shared::wire::state::{
     DetectorSettings, EnricherStatus, HistoryRecord, ProducerStatus, RatesRecord, RequestedJob, Run, RunProgress, RunStatus, SchedulerStatus, SellerDocument,
     WatchedAsin,
 };
-use shared::wire::product::to_json;
 use shared::wire::{JobKind, JobRequest, OpportunityDocument, OpportunityEvent, ProductDocument, RawUpdate};
 
 use super::through;

@@ -76,7 +76,8 @@ impl Health {
     #[must_use]
     pub fn is_down(&self, component: &str) -> bool {
         let held = self.components.lock().unwrap_or_else(PoisonError::into_inner);
-        held.get(component).is_some_and(|component| matches!(component.condition, Condition::Down { .. }))
+        held.get(component)
+            .is_some_and(|component| matches!(component.condition, Condition::Down { .. }))
     }
 
     /// Whether none of these components is down; one that never reported counts as down.

@@ -27,6 +27,8 @@ const IDLE: Duration = Duration::from_secs(75);
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1_024;
 const FOLLOW_AGAIN: Duration = Duration::from_secs(5);
+/// How often the board is looked at until the event log is there.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The API's address cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +125,14 @@ pub async fn run(config: Config, ports: Ports, shutdown: CancellationToken) -> a
 /// Notes every announced change, without a group: each instance follows by itself. A log that is away is waited for.
 async fn follow_changes(api: Arc<Api>, event_log: EventLog, shutdown: CancellationToken) -> anyhow::Result<()> {
     while !shutdown.is_cancelled() {
+        if !api.health.is_ready(&["event_log"]) {
+            // When it starts, topics are made meanwhile; while the log is away, the board says so.
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+            continue;
+        }
         api.set_following(true);
         let noting = Arc::clone(&api);
         let followed = event_log.follow(Topic::Alerts, FollowFrom::End, shutdown.clone(), move |_record| noting.note_change());

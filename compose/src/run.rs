@@ -109,6 +109,8 @@ pub async fn run_all(config: Config, shutdown: CancellationToken, on_ready: impl
     };
 
     let mut services = Tasks::new(shutdown.clone());
+    // It answers from the start, also while there are no topics yet.
+    services.spawn("api", api.run(ports.clone(), shutdown.clone()));
     let prepared = tokio::time::timeout(PREPARE_FIRST, ports.prepare(&shutdown)).await;
     if prepared.is_err() {
         let (ports, shutdown) = (ports.clone(), shutdown.clone());
@@ -124,7 +126,6 @@ pub async fn run_all(config: Config, shutdown: CancellationToken, on_ready: impl
             Ok(())
         });
     }
-    services.spawn("api", api.run(ports.clone(), shutdown.clone()));
     services.spawn("enricher", enricher::run(config.enricher, ports.clone(), shutdown.clone()));
     services.spawn("detector", detector::run(config.detector, ports.clone(), shutdown.clone()));
     services.spawn("producer", producer::run(producer_config, ports.clone(), shutdown.clone()));

@@ -35,6 +35,8 @@ struct Node {
     /// Without credentials: the configuration allows none in it.
     url: Url,
     transport: Transport,
+    /// On this machine: what is compressed and at once unpacked again only costs time.
+    is_local: bool,
 }
 
 /// An answer, whatever its status.
@@ -175,7 +177,11 @@ impl Node {
             builder = builder.cert_validation(CertificateValidation::Full(certificate));
         }
         let transport = builder.build().map_err(|error| misconfigured("elasticsearch client", &error))?;
-        Ok(Node { url: url.clone(), transport })
+        Ok(Node {
+            url: url.clone(),
+            transport,
+            is_local: local,
+        })
     }
 
     async fn send(&self, request: &Request<'_>) -> Result<Answer, NoAnswer> {
@@ -188,6 +194,9 @@ impl Node {
         } = *request;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if self.is_local {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         let response = self.transport.send(method, path, headers, Some(query), body.clone(), None).await?;
         let status = response.status_code().as_u16();
         Ok(Answer {

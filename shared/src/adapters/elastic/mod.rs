@@ -50,6 +50,7 @@ use crate::ports::Catalog;
 use crate::ports::catalog::{
     CatalogError, Condition, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
 };
+use crate::wire::{OpportunityDocument, ProductDocument};
 
 /// A [`Catalog`] in an Elasticsearch cluster.
 #[derive(Debug)]
@@ -231,8 +232,7 @@ impl Catalog for ElasticCatalog {
     async fn search_products(&self, query: &ProductQuery) -> Result<Page<StoredProduct>, CatalogError> {
         let place_of = |stored: &StoredProduct| place_of_product(stored, query.sort.field);
         let alias = self.alias(Collection::Products);
-        let page = search::page(&self.client, &alias, query, search::products(query), place_of).await?;
-        Ok(search::values(page))
+        search::values::<ProductDocument, _>(&self.client, &alias, query, search::products(query), place_of).await
     }
 
     async fn read_opportunities(&self, ids: &[OpportunityId]) -> Result<Vec<Option<Versioned<Opportunity>>>, CatalogError> {
@@ -247,8 +247,7 @@ impl Catalog for ElasticCatalog {
     async fn search_opportunities(&self, query: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError> {
         let place_of = |opportunity: &Opportunity| place_of_opportunity(opportunity, query.sort.field);
         let alias = self.alias(Collection::Opportunities);
-        let page = search::page(&self.client, &alias, query, search::opportunities(query), place_of).await?;
-        Ok(search::values(page))
+        search::values::<OpportunityDocument, _>(&self.client, &alias, query, search::opportunities(query), place_of).await
     }
 
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {

@@ -1,7 +1,9 @@
 //! Searches: queries as JSON (pure), pages by `search_after`.
 
+use bytes::Bytes;
 use elasticsearch::http::Method;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -221,7 +223,6 @@ fn body(search: Search, place: Option<Place>, size: usize) -> Value {
         "size": size + 1,
         "track_total_hits": COUNTED,
         "timeout": SHARD_TIMEOUT,
-        "seq_no_primary_term": true,
     });
     if let Some(Place { value, id }) = place {
         let value = match value {
@@ -234,13 +235,14 @@ fn body(search: Search, place: Option<Place>, size: usize) -> Value {
     body
 }
 
+/// An answer whose documents are read as an `S`.
 #[derive(Deserialize)]
-struct SearchAnswer<'a> {
+#[serde(bound(deserialize = "S: Deserialize<'de>"))]
+struct SearchAnswer<S> {
     timed_out: bool,
     #[serde(rename = "_shards")]
     shards: Shards,
-    #[serde(borrow)]
-    hits: Hits<'a>,
+    hits: Hits<S>,
 }
 
 #[derive(Deserialize)]
@@ -249,10 +251,10 @@ struct Shards {
 }
 
 #[derive(Deserialize)]
-struct Hits<'a> {
+#[serde(bound(deserialize = "S: Deserialize<'de>"))]
+struct Hits<S> {
     total: HitsTotal,
-    #[serde(borrow)]
-    hits: Vec<Hit<'a>>,
+    hits: Vec<Hit<S>>,
 }
 
 #[derive(Deserialize)]
@@ -262,7 +264,8 @@ struct HitsTotal {
 }
 
 #[derive(Deserialize)]
-struct Hit<'a> {
+#[serde(bound(deserialize = "S: Deserialize<'de>"))]
+struct Hit<S> {
     #[serde(rename = "_id")]
     id: String,
     #[serde(rename = "_index")]
@@ -271,11 +274,11 @@ struct Hit<'a> {
     seq_no: Option<u64>,
     #[serde(rename = "_primary_term")]
     primary_term: Option<u64>,
-    #[serde(borrow, rename = "_source")]
-    source: &'a RawValue,
+    #[serde(rename = "_source")]
+    source: S,
 }
 
-/// Finds one page.
+/// Finds one page, of documents with their versions.
 pub(super) async fn page<T: Document>(
     client: &Client,
     alias: &str,
@@ -283,24 +286,62 @@ pub(super) async fn page<T: Document>(
     search: Search,
     place_of: impl Fn(&T) -> Place,
 ) -> Result<Page<Versioned<T>>, CatalogError> {
+    let mut body = body(search, query.place()?, query.page_size());
+    body["seq_no_primary_term"] = true.into();
+    let answer = ask(client, alias, &body).await?;
+    let answer: SearchAnswer<&RawValue> = serde_json::from_slice(&answer).map_err(|error| malformed("a search", &error))?;
+    let versioned = |hit: Hit<&RawValue>| {
+        let version = version(hit.index.as_deref(), hit.seq_no, hit.primary_term).ok_or_else(|| malformed("a search", &"a hit has no version"))?;
+        Ok(Versioned {
+            value: decode(&hit.id, hit.source)?,
+            version,
+        })
+    };
+    cut(answer, query, versioned, |item| place_of(&item.value))
+}
+
+/// Finds one page, of values that are stored as a `D`. The whole answer is read at once, each document with it.
+pub(super) async fn values<D, T>(
+    client: &Client,
+    alias: &str,
+    query: &impl Paged,
+    search: Search,
+    place_of: impl Fn(&T) -> Place,
+) -> Result<Page<T>, CatalogError>
+where
+    D: DeserializeOwned + Into<T>,
+    T: Document,
+{
     let body = body(search, query.place()?, query.page_size());
+    let answer = ask(client, alias, &body).await?;
+    let text = std::str::from_utf8(&answer).map_err(|error| malformed("a search", &error))?;
+    if let Ok(answer) = serde_json::from_str::<SearchAnswer<D>>(text) {
+        return cut(answer, query, |hit| Ok(hit.source.into()), place_of);
+    }
+    // Something in it cannot be read: it is looked for and named.
+    let answer: SearchAnswer<&RawValue> = serde_json::from_str(text).map_err(|error| malformed("a search", &error))?;
+    cut(answer, query, |hit| decode(&hit.id, hit.source), place_of)
+}
+
+async fn ask(client: &Client, alias: &str, body: &Value) -> Result<Bytes, CatalogError> {
     let parameters = [("allow_partial_search_results", "false")];
-    let answer = client.call(Method::Post, &format!("/{alias}/_search"), &parameters, Some(&body)).await?;
-    let answer: SearchAnswer<'_> = serde_json::from_slice(&answer).map_err(|error| malformed("a search", &error))?;
+    client.call(Method::Post, &format!("/{alias}/_search"), &parameters, Some(body)).await
+}
+
+/// The page in an answer, which holds one item more if there is a next page.
+fn cut<S, I>(
+    answer: SearchAnswer<S>,
+    query: &impl Paged,
+    item: impl Fn(Hit<S>) -> Result<I, CatalogError>,
+    place_of: impl Fn(&I) -> Place,
+) -> Result<Page<I>, CatalogError> {
     refuse_partial(answer.timed_out, answer.shards.failed)?;
     let total = Total {
         value: answer.hits.total.value,
         exact: answer.hits.total.relation == "eq",
     };
-    let mut items = Vec::with_capacity(answer.hits.hits.len());
-    for hit in answer.hits.hits {
-        let version = version(hit.index.as_deref(), hit.seq_no, hit.primary_term).ok_or_else(|| malformed("a search", &"a hit has no version"))?;
-        items.push(Versioned {
-            value: decode(&hit.id, hit.source)?,
-            version,
-        });
-    }
-    let next_cursor = query.cut(&mut items, |item: &Versioned<T>| place_of(&item.value));
+    let mut items = answer.hits.hits.into_iter().map(item).collect::<Result<Vec<I>, _>>()?;
+    let next_cursor = query.cut(&mut items, place_of);
     Ok(Page { items, total, next_cursor })
 }
 
@@ -312,15 +353,6 @@ pub(super) fn refuse_partial(timed_out: bool, failed_shards: u64) -> Result<(), 
         });
     }
     Ok(())
-}
-
-/// A page without versions.
-pub(super) fn values<T>(page: Page<Versioned<T>>) -> Page<T> {
-    Page {
-        items: page.items.into_iter().map(|item| item.value).collect(),
-        total: page.total,
-        next_cursor: page.next_cursor,
-    }
 }
 
 #[cfg(test)]
@@ -354,6 +386,20 @@ mod tests {
     fn a_partial_answer_is_none() {
         assert!(refuse_partial(false, 0).is_ok());
         assert!(refuse_partial(true, 0).is_err() && refuse_partial(false, 1).is_err());
+    }
+
+    #[test]
+    fn documents_are_read_with_the_answer_or_one_by_one() {
+        let answer = r#"{"took":1,"timed_out":false,"_shards":{"failed":0},"hits":{"total":{"value":1,"relation":"eq"},
+            "hits":[{"_index":"i","_id":"a","_source":{"n":1},"sort":[1]}]}}"#;
+        #[derive(Deserialize)]
+        struct Number {
+            n: u8,
+        }
+        let read: SearchAnswer<Number> = serde_json::from_str(answer).unwrap();
+        assert_eq!((read.hits.total.value, read.hits.hits[0].source.n), (1, 1));
+        let read: SearchAnswer<&RawValue> = serde_json::from_str(answer).unwrap();
+        assert_eq!((read.hits.hits[0].id.as_str(), read.hits.hits[0].source.get()), ("a", r#"{"n":1}"#));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub enum Pace {
 #[derive(Debug, Clone, Default)]
 pub struct Samples {
     latencies: Vec<Duration>,
+    /// How late requests were sent whose connection was free when they were due: the machine's doing, not the server's.
+    late: Vec<Duration>,
     took: Duration,
 }
 
@@ -32,6 +34,7 @@ impl Samples {
     /// Adds those of another slice.
     pub fn add(&mut self, other: Samples) {
         self.latencies.extend(other.latencies);
+        self.late.extend(other.late);
         self.took += other.took;
     }
 
@@ -44,11 +47,21 @@ impl Samples {
     /// Milliseconds that so many in a thousand took at most.
     #[must_use]
     pub fn per_mille_ms(&self, per_mille: usize) -> f64 {
-        let mut latencies = self.latencies.clone();
-        latencies.sort_unstable();
-        let place = (latencies.len() * per_mille / 1_000).min(latencies.len().saturating_sub(1));
-        latencies.get(place).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1_000.0)
+        per_mille_ms(&self.latencies, per_mille)
     }
+
+    /// Milliseconds by which ninety-nine in a hundred were sent late at most by the machine's doing.
+    #[must_use]
+    pub fn late_p99_ms(&self) -> f64 {
+        per_mille_ms(&self.late, 990)
+    }
+}
+
+fn per_mille_ms(durations: &[Duration], per_mille: usize) -> f64 {
+    let mut durations = durations.to_vec();
+    durations.sort_unstable();
+    let place = (durations.len() * per_mille / 1_000).min(durations.len().saturating_sub(1));
+    durations.get(place).map_or(f64::NAN, |duration| duration.as_secs_f64() * 1_000.0)
 }
 
 /// Asks `address` for some time; `request` writes the request of a number, each of which is used once.
@@ -59,11 +72,12 @@ pub fn run(address: &str, connections: u32, pace: Pace, duration: Duration, requ
     let open = || Connection::open(address);
     let opened: Vec<Connection> = (0..connections).map(|_| open()).collect::<Result<_, _>>()?;
     let began = Instant::now();
-    let latencies = thread::scope(|scope| {
+    let mut samples = Samples::default();
+    thread::scope(|scope| {
         let threads = opened.into_iter().zip(0..).map(|(mut connection, first)| {
-            scope.spawn(move || -> anyhow::Result<Vec<Duration>> {
+            scope.spawn(move || -> anyhow::Result<Samples> {
                 let numbers = (first..).step_by(connections as usize);
-                let mut latencies = Vec::new();
+                let mut samples = Samples::default();
                 for number in numbers {
                     let due = match pace {
                         Pace::PerSecond(rate) => began + Duration::from_secs_f64(number as f64 / f64::from(rate)),
@@ -72,11 +86,15 @@ pub fn run(address: &str, connections: u32, pace: Pace, duration: Duration, requ
                     if due.duration_since(began) >= duration {
                         break;
                     }
-                    thread::sleep(due.saturating_duration_since(Instant::now()));
+                    let early = due.saturating_duration_since(Instant::now());
+                    if !early.is_zero() {
+                        thread::sleep(early);
+                        samples.late.push(due.elapsed());
+                    }
                     connection.ask(&request(number))?;
-                    latencies.push(due.elapsed());
+                    samples.latencies.push(due.elapsed());
                 }
-                Ok(latencies)
+                Ok(samples)
             })
         });
         let threads: Vec<_> = threads.collect();
@@ -180,6 +198,7 @@ mod tests {
     fn slices_are_taken_together() {
         let slice = |millis: &[u64]| Samples {
             latencies: millis.iter().copied().map(Duration::from_millis).collect(),
+            late: Vec::new(),
             took: Duration::from_secs(1),
         };
         let mut samples = slice(&[1, 9]);

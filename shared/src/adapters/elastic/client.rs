@@ -164,8 +164,7 @@ impl Node {
             .timeout(config.request_timeout)
             .request_body_compression(!local);
         if local {
-            // Packing an answer costs the server more than finding it.
-            builder = builder.disable_proxy().header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            builder = builder.disable_proxy();
         }
         if let Some(credentials) = &config.credentials {
             builder = builder.auth(credentials.to_client());

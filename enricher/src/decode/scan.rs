@@ -4,7 +4,7 @@
 //! for speed: a record is some 5 kB of which a tenth is read, and a library that reads by type either walks what is unread
 //! once for each object that it lies in, or has the whole record refused for a field that nothing depends on.
 //!
-//! Nothing here is recursive, so nesting as deep as somebody likes exhausts no stack.
+//! Only objects that are known are descended into, so nesting as deep as somebody likes exhausts no stack.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -107,7 +107,7 @@ pub(super) struct Object<'a, T> {
     pub(super) flaw: Option<String>,
 }
 
-/// An array of which some elements are kept: those at `places`, in ascending order.
+/// An array of which some elements are kept: those at given places, which are in ascending order and below [`ELEMENTS`].
 #[derive(Debug)]
 pub(super) struct Row<'a, const N: usize> {
     /// The whole of it, or what stands there instead.
@@ -255,14 +255,24 @@ impl<'a> Scanner<'a> {
 
     /// A member that is an array, with its elements at `places`.
     pub(super) fn row<const N: usize>(&mut self, row: &mut Row<'a, N>, places: &[usize; N]) -> Result<(), Stop> {
+        debug_assert!(places.is_sorted() && places.iter().all(|&place| place < ELEMENTS));
         first(&row.text)?;
         self.take(b':')?;
         let is_array = self.peek() == Some(b'[');
         let begin = self.at;
-        if !is_array {
-            row.text = Some(self.value()?);
-            return Ok(());
+        if is_array && let Some(numbers) = self.integers() {
+            keep_numbers(numbers, &mut row.kept, places);
+        } else if is_array {
+            self.keep_elements(&mut row.kept, places)?;
+        } else {
+            self.pass_value()?;
         }
+        row.text = Some(self.since(begin));
+        Ok(())
+    }
+
+    /// Passes an array that begins here.
+    fn keep_elements<const N: usize>(&mut self, kept: &mut [Field<'a>; N], places: &[usize; N]) -> Result<(), NotJson> {
         self.at += 1;
         let (mut index, mut next) = (0, 0);
         let mut is_open = self.peek() != Some(b']');
@@ -270,7 +280,7 @@ impl<'a> Scanner<'a> {
             let from = self.at;
             self.pass_value()?;
             if places.get(next) == Some(&index) {
-                row.kept[next] = Some(self.since(from));
+                kept[next] = Some(self.since(from));
                 next += 1;
             }
             index += 1;
@@ -281,11 +291,10 @@ impl<'a> Scanner<'a> {
                     true
                 }
                 Some(b']') => false,
-                _ => return Err(Stop::Syntax),
+                _ => return Err(NotJson),
             };
         }
         self.at += 1;
-        row.text = Some(self.since(begin));
         Ok(())
     }
 
@@ -347,30 +356,28 @@ impl<'a> Scanner<'a> {
     /// Passes an array or object with all that is in it.
     fn nested(&mut self) -> Result<(), NotJson> {
         let outside = self.open.len();
-        loop {
+        'values: loop {
             self.enter()?;
             // Behind a value, or where an array or object has nothing in it.
-            loop {
-                let Some(&close) = self.open.last() else { return Err(NotJson) };
+            while self.open.len() > outside {
+                let close = self.open.last().copied();
                 match self.peek() {
                     Some(b',') => {
                         self.at += 1;
                         self.peek();
-                        if close == b'}' {
+                        if close == Some(b'}') {
                             self.member_name()?;
                         }
-                        break;
+                        continue 'values;
                     }
-                    Some(byte) if byte == close => {
+                    byte if byte == close => {
                         self.at += 1;
                         self.open.pop();
-                        if self.open.len() == outside {
-                            return Ok(());
-                        }
                     }
                     _ => return Err(NotJson),
                 }
             }
+            return Ok(());
         }
     }
 
@@ -378,6 +385,7 @@ impl<'a> Scanner<'a> {
     fn enter(&mut self) -> Result<(), NotJson> {
         loop {
             let close = match self.byte() {
+                Some(b'[') if self.integers().is_some() => return Ok(()),
                 Some(b'[') => b']',
                 Some(b'{') => b'}',
                 Some(byte) => return self.scalar(byte),
@@ -447,31 +455,31 @@ impl<'a> Scanner<'a> {
     }
 
     fn number(&mut self) -> Result<(), NotJson> {
-        self.at += usize::from(self.byte() == Some(b'-'));
-        let begin = self.byte();
-        let digits = self.digits()?;
-        if begin == Some(b'0') && digits > 1 {
+        let bytes = self.text.as_bytes();
+        // Not in the scanner itself: what waits for memory at each step takes twice as long.
+        let mut at = self.at + usize::from(self.byte() == Some(b'-'));
+        let digits = digits_length(&bytes[at..]);
+        if digits == 0 || (digits > 1 && bytes[at] == b'0') {
             return Err(NotJson);
         }
-        if self.byte() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
+        at += digits;
+        if let Some(b'.' | b'e' | b'E') = bytes.get(at) {
+            at += fraction_length(&bytes[at..])?;
         }
-        if let Some(b'e' | b'E') = self.byte() {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.byte() {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
+        self.at = at;
         Ok(())
     }
 
-    /// How many digits there were; one at least.
-    fn digits(&mut self) -> Result<usize, NotJson> {
-        let length = digits_length(&self.text.as_bytes()[self.at..]);
-        self.at += length;
-        if length == 0 { Err(NotJson) } else { Ok(length) }
+    /// Passes an array of whole numbers without blanks, as nearly all that Keepa has are, and gives what stands between its
+    /// brackets. None, and nothing is passed, where it is another: it may be JSON all the same.
+    fn integers(&mut self) -> Option<&'a str> {
+        let bytes = self.text.as_bytes();
+        let begin = self.at + 1;
+        matches!(bytes.get(begin), Some(b'-' | b'0'..=b'9')).then_some(())?;
+        let end = begin + memchr::memchr(b']', &bytes[begin..])?;
+        are_integers(bytes, begin, end).then_some(())?;
+        self.at = end + 1;
+        Some(&self.text[begin..end])
     }
 
     /// In the words and with the place that `serde_json` has for it.
@@ -536,6 +544,81 @@ fn digits_length(bytes: &[u8]) -> usize {
         length += 8;
     }
     length + bytes[length..].iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
+/// `.5e-7`: how long it is.
+fn fraction_length(bytes: &[u8]) -> Result<usize, NotJson> {
+    let digits = |at: usize| match digits_length(&bytes[at..]) {
+        0 => Err(NotJson),
+        digits => Ok(at + digits),
+    };
+    let mut at = 0;
+    if bytes.first() == Some(&b'.') {
+        at = digits(1)?;
+    }
+    if let Some(b'e' | b'E') = bytes.get(at) {
+        let is_signed = matches!(bytes.get(at + 1), Some(b'+' | b'-'));
+        at = digits(at + 1 + usize::from(is_signed))?;
+    }
+    Ok(at)
+}
+
+/// Bytes that are looked at at once.
+const LANES: usize = 16;
+
+/// Whether these bytes, which follow a bracket, are whole numbers with commas between them.
+///
+/// Each byte is judged by the two before it, which needs no walk from number to number: the compiler makes it a few
+/// instructions for [`LANES`] bytes.
+fn are_integers(bytes: &[u8], begin: usize, end: usize) -> bool {
+    let inner = &bytes[begin..end];
+    if begin < 2 || inner.len() < LANES || !inner[inner.len() - 1].is_ascii_digit() {
+        return false;
+    }
+    let is_fine = |at: usize| {
+        let window = bytes[at - 2..].first_chunk::<{ LANES + 2 }>();
+        window.is_some_and(|window| {
+            let is_digit = |byte: u8| byte.wrapping_sub(b'0') <= 9;
+            let mut is_wrong = false;
+            for lane in 0..LANES {
+                let (second_last, last, byte) = (window[lane], window[lane + 1], window[lane + 2]);
+                let begins = (last == b',') | (last == b'[');
+                let is_of_number = is_digit(byte) & !((last == b'0') & !is_digit(second_last));
+                let is_other = ((byte == b',') & is_digit(last)) | ((byte == b'-') & begins);
+                is_wrong |= !(is_of_number | is_other);
+            }
+            !is_wrong
+        })
+    };
+    // The last ones may be judged twice.
+    (begin..end - LANES).step_by(LANES).all(is_fine) && is_fine(end - LANES)
+}
+
+/// Elements of an array are kept up to here.
+const ELEMENTS: usize = 64;
+
+/// Keeps the numbers at `places`.
+fn keep_numbers<'a, const N: usize>(numbers: &'a str, kept: &mut [Field<'a>; N], places: &[usize; N]) {
+    // Where each ends. No branch for a comma: where the next one is would be guessed wrong.
+    let mut ends = [0; ELEMENTS];
+    let mut index = 0;
+    for (at, byte) in numbers.bytes().enumerate() {
+        ends[index] = at;
+        index += usize::from(byte == b',');
+        if index == ELEMENTS {
+            break;
+        }
+    }
+    if index < ELEMENTS {
+        ends[index] = numbers.len();
+        index += 1;
+    }
+    for (field, &place) in kept.iter_mut().zip(places) {
+        *field = (place < index).then(|| {
+            let begin = place.checked_sub(1).map_or(0, |before| ends[before] + 1);
+            Json(&numbers[begin..ends[place]])
+        });
+    }
 }
 
 #[cfg(test)]
@@ -722,6 +805,22 @@ mod tests {
         proptest::collection::vec(proptest::sample::select(pieces), 0..16).prop_map(|pieces| pieces.concat())
     }
 
+    /// Arrays that are whole numbers, or nearly so.
+    fn any_numbers() -> impl Strategy<Value = String> {
+        let pieces = vec!["0", "1", "-", ",", ",", "-1", "42", "4999", "10", "7654321", " ", "."];
+        let numbers = proptest::collection::vec(any::<i32>(), 0..30).prop_map(|numbers| format!("{numbers:?}").replace(' ', ""));
+        (
+            numbers,
+            any::<proptest::sample::Index>(),
+            proptest::option::of(proptest::sample::select(pieces)),
+        )
+            .prop_map(|(mut numbers, at, piece)| {
+                let at = 1 + at.index(numbers.len() - 1);
+                numbers.insert_str(at, piece.unwrap_or_default());
+                numbers
+            })
+    }
+
     proptest! {
         #[test]
         fn it_is_as_strict_as_serde_json(text in any_text()) {
@@ -729,6 +828,20 @@ mod tests {
             check(&format!("[{text}]"));
             check(&format!("{{\"a\":{text}}}"));
             check(&format!("[\"{text}\",{text}]"));
+        }
+
+        #[test]
+        fn numbers_that_are_judged_at_once_are_judged_alike(numbers in any_numbers(), more in any_numbers()) {
+            for text in [format!("[{numbers},{more}]"), format!("{{\"row\":{numbers},\"x\":{more}}}")] {
+                check(&text);
+            }
+            let text = format!("{{\"row\":{numbers}}}");
+            let mut outer = Outer::default();
+            if Scanner::new(&text).members(&mut outer).is_ok() {
+                let elements: Vec<&RawValue> = serde_json::from_str(&numbers).expect("an array");
+                let expected = [0, 2, 5].map(|place| elements.get(place).map(|element| element.get()));
+                prop_assert_eq!(outer.row.kept.map(|kept| kept.map(Json::get)), expected);
+            }
         }
     }
 }

@@ -17,7 +17,6 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::config::Config;
-use crate::decode::{Input as Raw, history};
 use crate::histories::{self, Histories};
 use crate::machine::{Arrival, Input, Machine, Moment, Output, Settled, Trouble};
 use crate::metrics;
@@ -194,16 +193,11 @@ impl Shell {
     /// What a record says, found out while nobody waits for the machine.
     fn look_at(&self, record: Record) -> Arrival {
         let look = self.state().machine.look_at(&record);
-        if !look.is_settled {
-            self.keep_history(&record);
-        }
-        Arrival::decode(record, look, UnixMillis::now())
-    }
-
-    fn keep_history(&self, record: &Record) {
-        if let Some((asin, marketplace, history)) = history(&Raw::of(record), UnixMillis::now()) {
+        let mut arrival = Arrival::decode(record, look, UnixMillis::now());
+        if let Some((asin, marketplace, history)) = arrival.history.take() {
             self.histories().put(asin, marketplace, history);
         }
+        arrival
     }
 
     fn histories(&self) -> MutexGuard<'_, Histories> {

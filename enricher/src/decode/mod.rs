@@ -27,7 +27,6 @@ mod title;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use memchr::memmem;
 use serde::de::IgnoredAny;
 use shared::adapters::kafka::Record;
 use shared::domain::price::{AttributeFacts, PriceFacts};
@@ -40,9 +39,6 @@ use scan::{Field, Members, Object, Scanner, Stop};
 /// How far ahead of this machine's clock a record may be. Beyond, it would freeze its marketplace: nothing true would
 /// ever be newer.
 pub const CLOCK_TOLERANCE_MILLIS: i64 = 5 * 60_000;
-
-/// Where a record's history is.
-const CSV: &[u8] = b"\"csv\"";
 
 /// The header that carries a dead letter's own time: its replay has the present one.
 pub const DEAD_LETTER_TIMESTAMP: &str = "dlq.timestamp";
@@ -213,11 +209,11 @@ pub fn decode(input: &Input<'_>, now: UnixMillis) -> Result<Decoded, Refusal> {
 pub struct DecodedWithHistory {
     /// As [`decode`] gives it.
     pub decoded: Decoded,
-    /// As [`history`] gives it.
+    /// What the record tells of its marketplace's price over time; most bring nothing of it.
     pub history: Option<(Asin, Marketplace, HistoryRecord)>,
 }
 
-/// [`decode`] and [`history`] in one: the record is read once.
+/// [`decode`], and the history that a record brought: it is read once for both.
 ///
 /// # Errors
 /// The refusal, by class.
@@ -226,17 +222,6 @@ pub fn decode_with_history(input: &Input<'_>, now: UnixMillis) -> Result<Decoded
     let decoded = understand(input, &head, now)?;
     let history = history_of(&head, &decoded.update, now);
     Ok(DecodedWithHistory { decoded, history })
-}
-
-/// What a record tells of its marketplace's price over time; none where it brought no history, or is refused by [`decode`].
-#[must_use]
-pub fn history(input: &Input<'_>, now: UnixMillis) -> Option<(Asin, Marketplace, HistoryRecord)> {
-    let payload = input.payload?;
-    // Most records bring none, and those that do are large.
-    let name = memmem::find(payload, CSV)?;
-    let after = payload[name + CSV.len()..].iter().find(|byte| !matches!(byte, b' ' | b':'));
-    (after == Some(&b'[')).then_some(())?;
-    decode_with_history(input, now).ok()?.history
 }
 
 /// The history of a record that was taken: that of what becomes a dead letter, were it of tomorrow, would stand for ever.

@@ -676,7 +676,7 @@ mod tests {
         serde_json::from_str::<IgnoredAny>(text).is_ok()
     }
 
-    fn whole<'a>(text: &'a str) -> Result<All<'a>, Stop> {
+    fn whole(text: &str) -> Result<All<'_>, Stop> {
         let mut all = All::default();
         let mut scanner = Scanner::new(text);
         scanner.members(&mut all)?;

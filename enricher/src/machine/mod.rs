@@ -48,8 +48,9 @@ use rand::rngs::SmallRng;
 use shared::adapters::kafka::{NextOffset, Record, RecordOffset};
 use shared::domain::{Asin, Marketplace, ObservedAt, Staleness, StoredProduct, UnixMillis};
 use shared::ports::catalog::{Versioned, Write, WriteOutcome};
+use shared::wire::state::HistoryRecord;
 
-use crate::decode::{Decoded, Input as Decodable, Refusal, decode};
+use crate::decode::{Decoded, DecodedWithHistory, Input as Decodable, Refusal, decode_with_history};
 use crate::settled::Fingerprint;
 use concurrency::{Answer, ConcurrencyLimit};
 use delay::Delays;
@@ -170,6 +171,8 @@ pub struct Arrival {
     record: Arc<Record>,
     fingerprint: Option<Fingerprint>,
     says: Says,
+    /// What it tells of its marketplace's price over time: to be written before its product.
+    pub history: Option<(Asin, Marketplace, HistoryRecord)>,
 }
 
 #[derive(Debug, Clone)]
@@ -183,15 +186,19 @@ impl Arrival {
     /// Decodes a record, as of `now`, unless [`Machine::look_at`] knew it.
     #[must_use]
     pub fn decode(record: Record, look: Look, now: UnixMillis) -> Self {
-        let says = if look.is_settled {
-            Says::Nothing
+        let (says, history) = if look.is_settled {
+            (Says::Nothing, None)
         } else {
-            Says::Something(decode(&Decodable::of(&record), now))
+            match decode_with_history(&Decodable::of(&record), now) {
+                Ok(DecodedWithHistory { decoded, history }) => (Says::Something(Ok(decoded)), history),
+                Err(refusal) => (Says::Something(Err(refusal)), None),
+            }
         };
         Arrival {
             record: Arc::new(record),
             fingerprint: look.fingerprint,
             says,
+            history,
         }
     }
 }
@@ -201,7 +208,7 @@ impl Arrival {
 pub struct Look {
     fingerprint: Option<Fingerprint>,
     /// It needs nothing: it was settled before.
-    pub is_settled: bool,
+    is_settled: bool,
 }
 
 /// What is to be done.

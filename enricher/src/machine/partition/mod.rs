@@ -101,7 +101,7 @@ impl Partition {
         if self.closed {
             return;
         }
-        let Arrival { record, fingerprint, says } = arrival;
+        let Arrival { record, fingerprint, says, .. } = arrival;
         let of_update = match &says {
             Says::Something(Ok(decoded)) => product_bytes(&decoded.update),
             Says::Something(Err(_)) | Says::Nothing => 0,

@@ -292,7 +292,6 @@ const POWERS_OF_TEN: [i128; 29] = {
 ///
 /// # Panics
 /// Above 28, the greatest scale of a decimal.
-#[inline]
 pub(crate) fn power_of_ten(exponent: u32) -> i128 {
     POWERS_OF_TEN[exponent as usize]
 }
@@ -301,7 +300,6 @@ pub(crate) fn power_of_ten(exponent: u32) -> i128 {
 ///
 /// # Panics
 /// If the denominator is zero.
-#[inline]
 #[must_use]
 pub fn divide_half_up(numerator: i128, denominator: i128) -> i128 {
     let (magnitude, divisor) = (numerator.unsigned_abs(), denominator.unsigned_abs());

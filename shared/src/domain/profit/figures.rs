@@ -65,15 +65,10 @@ impl Ratio {
         self.part == self.whole
     }
 
-    #[inline]
     fn times(self, amount: i128) -> i128 {
-        if self.part == 0 {
-            return 0;
-        }
         divide_half_up(amount * self.part, self.whole)
     }
 
-    #[inline]
     fn divides(self, amount: i128) -> i128 {
         if self.is_one() {
             amount
@@ -83,7 +78,6 @@ impl Ratio {
     }
 
     /// `amount / (1 + self)`.
-    #[inline]
     fn net_of(self, amount: i128) -> i128 {
         divide_half_up(amount * self.whole, self.whole + self.part)
     }
@@ -277,12 +271,12 @@ impl Formula<'_> {
     /// or so.
     ///
     /// Between the kinks the unrounded profit is a straight line of the price. So in each piece, from the cheapest on, the
-    /// first price is sought at which rounding could lift the profit to zero, and from there on prices are tried. A rule
+    /// first price is sought at which rounding could lift the profit to zero, and from there on each price is tried. A rule
     /// with whole bands makes the profit fall at a limit: a higher price may lose again.
     pub(super) fn break_even(&self, route: &Route) -> Option<i64> {
         let source_price = route.source_price.minor;
         let purchase = self.purchase(source_price.into());
-        let profit = |price: i64| self.profit(&self.sale(price.into(), &purchase, WHOLE), &purchase);
+        let pays = |price: i64| self.profit(&self.sale(price.into(), &purchase, WHOLE), &purchase) >= 0;
         let least = -self.rounding_error();
 
         let mut first = 1;
@@ -295,7 +289,8 @@ impl Formula<'_> {
                 (false, true) => Some(first + until(least, at_first, at_end)),
                 (false, false) => None,
             };
-            let found = begin.and_then(|begin| first_that_pays(end - begin, self.per_cent_target, |step| profit(begin + step)).map(|step| begin + step));
+            // Beyond the last price that is sure to pay, and not longer than any sensible formula needs.
+            let found = begin.and_then(|begin| (begin..=end).take(MOST_STEPS).find(|&price| pays(price)));
             if found.is_some() {
                 return found;
             }
@@ -326,9 +321,9 @@ impl Formula<'_> {
     /// is too dear.
     pub(super) fn max_purchase_price(&self, route: &Route) -> Option<i64> {
         let target_price = route.target_price.minor;
-        let profit = |price: i64| {
+        let pays = |price: i64| {
             let purchase = self.purchase(price.into());
-            self.profit(&self.sale(target_price.into(), &purchase, WHOLE), &purchase)
+            self.profit(&self.sale(target_price.into(), &purchase, WHOLE), &purchase) >= 0
         };
         let least = -self.rounding_error();
         let at = |price: i64| (price, self.fine_profit(price, target_price));
@@ -349,7 +344,7 @@ impl Formula<'_> {
                 (false, true) => Some(last - until(least, at_last, at_first)),
                 (false, false) => None,
             };
-            let found = begin.and_then(|begin| first_that_pays(begin - first, self.per_cent_source, |step| profit(begin - step)).map(|step| begin - step));
+            let found = begin.and_then(|begin| (first..=begin).rev().take(MOST_STEPS).find(|&price| pays(price)));
             if found.is_some() {
                 return found;
             }
@@ -361,28 +356,8 @@ impl Formula<'_> {
 
 /// Prices are sought up to here.
 const MOST_PRICE: i64 = 1_000_000_000;
-/// Prices that are tried: each changes the profit by a good part of a cent, and rounding moves it by some cents.
+/// Prices that are tried one by one: each changes the profit by a good part of a cent, and rounding moves it by some cents.
 const MOST_STEPS: usize = 20_000;
-
-/// The first of so many steps of a minor unit, zero included, at which nothing is lost.
-///
-/// Within a piece a step brings at most a minor unit, before fees that only grow: where some cents are lost, as many minor
-/// units, less the one that rounding gives, are passed over.
-fn first_that_pays(steps: i64, per_cent: Ratio, profit: impl Fn(i64) -> i128) -> Option<i64> {
-    let mut step = 0;
-    for _ in 0..MOST_STEPS {
-        let profit = profit(step);
-        if profit >= 0 {
-            return Some(step);
-        }
-        let passed = (-profit - 1) * per_cent.part / per_cent.whole + 1;
-        step = step.checked_add(i64::try_from(passed).ok()?)?;
-        if step > steps {
-            return None;
-        }
-    }
-    None
-}
 
 /// A price in another currency, given the minor units per euro cent of both; cut off.
 fn converted(price: i64, from: Ratio, to: Ratio) -> i128 {

@@ -164,7 +164,6 @@ impl ReferralRule {
     }
 
     /// The fee on a price in hundredths of the store's unit, or in so many parts of one, in [`Share::PARTS`] of those.
-    #[inline]
     pub(super) fn fee_of(&self, price: i128, parts: i128) -> i128 {
         let bands = match &self.0 {
             Rule::Flat(rate) => return price * rate.parts(),

@@ -34,7 +34,6 @@ impl Share {
     pub(super) const PARTS: i128 = 10_i128.pow(MOST_DECIMALS);
 
     /// As so many of [`Share::PARTS`].
-    #[inline]
     pub(super) fn parts(self) -> i128 {
         self.0.mantissa() * power_of_ten(MOST_DECIMALS - self.0.scale())
     }

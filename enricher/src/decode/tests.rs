@@ -618,11 +618,14 @@ fn a_history_comes_only_from_a_record_that_is_taken() {
             payload: Some(payload.as_bytes()),
             timestamp: NOW,
         };
-        let points = history(&input, NOW).map(|(asin, marketplace, history)| {
-            assert_eq!((asin.as_str(), marketplace), (ASIN, Marketplace::DE), "{name}");
-            let ago = |minutes: KeepaMinutes| i64::from(minutes.0) - NOW_MINUTES;
-            history.points.into_iter().map(|(minutes, price)| (ago(minutes), price)).collect::<Vec<_>>()
-        });
+        let points = decode_with_history(&input, NOW)
+            .ok()
+            .and_then(|decoded| decoded.history)
+            .map(|(asin, marketplace, history)| {
+                assert_eq!((asin.as_str(), marketplace), (ASIN, Marketplace::DE), "{name}");
+                let ago = |minutes: KeepaMinutes| i64::from(minutes.0) - NOW_MINUTES;
+                history.points.into_iter().map(|(minutes, price)| (ago(minutes), price)).collect::<Vec<_>>()
+            });
         assert_eq!(points, expected, "{name}");
     }
 }

@@ -97,17 +97,15 @@ pub fn run(address: &str, connections: u32, pace: Pace, duration: Duration, requ
                 Ok(samples)
             })
         });
+        // All of them run before the first is waited for.
         let threads: Vec<_> = threads.collect();
-        let mut all = Vec::new();
         for thread in threads {
-            all.extend(thread.join().expect("a thread that does not panic")?);
+            samples.add(thread.join().expect("a thread that does not panic")?);
         }
-        anyhow::Ok(all)
+        anyhow::Ok(())
     })?;
-    Ok(Samples {
-        latencies,
-        took: began.elapsed(),
-    })
+    samples.took = began.elapsed();
+    Ok(samples)
 }
 
 /// A GET of this path.

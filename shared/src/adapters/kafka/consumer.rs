@@ -334,16 +334,20 @@ impl Member {
     /// Pauses partitions that have been full for long enough. Are there others that are full?
     fn brake(&self, consumer: &BaseConsumer<Member>, topic_name: &str, now: Instant) -> bool {
         let mut any_full = false;
-        for (&partition, owned) in &mut self.assignment().partitions {
+        let mut assignment = self.assignment();
+        // Where one was waited for in vain, so would the others be: what they have fetched ahead is memory, too.
+        let mut in_vain = assignment.partitions.values().any(|owned| owned.paused);
+        for (&partition, owned) in &mut assignment.partitions {
             if owned.paused || owned.hold.is_some() || !owned.intake.wants_pause() {
                 owned.full_since = None;
                 continue;
             }
             let since = *owned.full_since.get_or_insert(now);
-            if now.duration_since(since) < BRAKE {
+            if now.duration_since(since) < BRAKE && !in_vain {
                 any_full = true;
                 continue;
             }
+            in_vain = true;
             owned.full_since = None;
             match consumer.pause(&one_partition(topic_name, partition)) {
                 Ok(()) => owned.paused = true,

@@ -44,6 +44,8 @@ const POLL_PAUSED: Duration = Duration::from_millis(10);
 /// A partition that is full is waited for this long before it is paused: a pause throws away what was fetched ahead, which a
 /// worker that is merely busy would have to have fetched again all the time.
 const BRAKE: Duration = Duration::from_millis(500);
+/// Of more partitions than this, one that is full is paused at once.
+const BRAKED_PARTITIONS: usize = 12;
 /// How often it is looked at meanwhile.
 const BRAKE_STEP: Duration = Duration::from_millis(1);
 /// How often settled offsets are handed over and paused partitions looked at.
@@ -335,8 +337,8 @@ impl Member {
     fn brake(&self, consumer: &BaseConsumer<Member>, topic_name: &str, now: Instant) -> bool {
         let mut any_full = false;
         let mut assignment = self.assignment();
-        // Where one was waited for in vain, so would the others be: what they have fetched ahead is memory, too.
-        let mut in_vain = assignment.partitions.values().any(|owned| owned.paused);
+        // Where one was waited for in vain, so would the others be; and what many have fetched ahead is memory, too.
+        let mut in_vain = assignment.partitions.len() > BRAKED_PARTITIONS || assignment.partitions.values().any(|owned| owned.paused);
         for (&partition, owned) in &mut assignment.partitions {
             if owned.paused || owned.hold.is_some() || !owned.intake.wants_pause() {
                 owned.full_since = None;

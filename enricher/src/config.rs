@@ -17,7 +17,7 @@ pub struct Config {
     /// - `ENRICHER_LINGER` (10ms): how long the first of them waits for others.
     /// - `ENRICHER_WRITES` (4): calls of the catalog at a time, at most.
     /// - `ENRICHER_BUFFER_BYTES` (12 MiB): what is held per partition before it is paused; of all together, three times that.
-    /// - `MERGE_CACHE_BYTES` (24 MiB): how much merged state is kept, all partitions together.
+    /// - `MERGE_CACHE_BYTES` (16 MiB): how much merged state is kept, all partitions together.
     /// - `ENRICHER_KNOWN_RECORDS` (400,000): settled records that are known again, all partitions together.
     /// - `DLQ_LIMIT_PERCENT` (50): a partition with a greater share of refused records halts; 100 never halts.
     /// - `DLQ_LIMIT_PAUSE` (10s): what a halted partition waits at first before it tries the next refused record.
@@ -43,7 +43,7 @@ impl Config {
                 low_water_bytes: high_water_bytes / 2,
                 member_bytes: high_water_bytes.saturating_mul(3),
                 window_records: 100_000,
-                cache_bytes: environment.integer("MERGE_CACHE_BYTES", 24 * MIB, 0..=usize::MAX),
+                cache_bytes: environment.integer("MERGE_CACHE_BYTES", 16 * MIB, 0..=usize::MAX),
                 known_records: environment.integer("ENRICHER_KNOWN_RECORDS", 400_000, 0..=usize::MAX),
                 dead_letter_percent: environment.integer("DLQ_LIMIT_PERCENT", 50, 1..=100),
                 dead_letter_pause: environment.duration("DLQ_LIMIT_PAUSE", Duration::from_secs(10)),

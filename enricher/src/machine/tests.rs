@@ -730,3 +730,24 @@ fn an_answer_with_fewer_outcomes_than_writes_says_nothing_of_any() {
     let said = bench.carry_out(again);
     assert!(said.contains(&"store 2".to_owned()), "{said:?}");
 }
+
+#[test]
+fn a_record_that_was_published_is_let_go_at_once_when_its_owner_reads_it_again() {
+    let mut bench = Bench::new(roomy(), 1);
+    for (number, is_known) in [(1, false), (2, true), (3, true)] {
+        let outputs = bench.feed(price(1));
+        let works = outputs
+            .iter()
+            .any(|output| matches!(output, Output::Read { .. } | Output::Write { .. } | Output::Publish { .. }));
+        let lets_go = outputs
+            .iter()
+            .any(|output| matches!(output, Output::StoreOffset { next, .. } if next.0 == number));
+        assert_eq!((works, lets_go), (!is_known, is_known), "record {number}");
+        bench.carry_out(outputs);
+    }
+    assert_eq!((bench.machine.tally().written, bench.machine.tally().unchanged), (1, 2));
+    // The next owner cannot know what was published before it.
+    bench.revoked();
+    bench.step(Input::Assigned { partition: 0, epoch: 2 });
+    assert!(bench.feed(price(1)).iter().any(|output| matches!(output, Output::Read { .. })));
+}

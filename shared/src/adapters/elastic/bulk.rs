@@ -77,7 +77,7 @@ pub(super) async fn write(client: &Client, alias: &str, current_index: Option<&s
     let mut requests: VecDeque<Range<usize>> = split(&to_send.iter().map(|&index| writes[index].bytes()).collect::<Vec<_>>()).into();
     while let Some(request) = requests.pop_front() {
         let indices = &to_send[request.clone()];
-        match send(client, alias, indices.iter().map(|&index| &writes[index]), indices.len()).await? {
+        match send(client, alias, indices.iter().map(|&index| &writes[index])).await? {
             BulkOutcome::Items(items) => {
                 for (&index, outcome) in indices.iter().zip(items) {
                     outcomes[index] = Some(outcome);
@@ -132,8 +132,10 @@ fn split(sizes: &[usize]) -> Vec<Range<usize>> {
     ranges
 }
 
-async fn send<'a>(client: &Client, alias: &str, writes: impl Iterator<Item = &'a BulkWrite>, count: usize) -> Result<BulkOutcome, CatalogError> {
-    let mut body = BytesMut::new();
+async fn send<'a>(client: &Client, alias: &str, writes: impl ExactSizeIterator<Item = &'a BulkWrite> + Clone) -> Result<BulkOutcome, CatalogError> {
+    let count = writes.len();
+    // Growing would copy megabytes again and again.
+    let mut body = BytesMut::with_capacity(writes.clone().map(BulkWrite::bytes).sum());
     for write in writes {
         write.append(&mut body);
     }

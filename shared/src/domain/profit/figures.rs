@@ -66,6 +66,10 @@ impl Ratio {
     }
 
     fn times(self, amount: i128) -> i128 {
+        // Most routes have neither a spread nor a digital services fee.
+        if self.part == 0 {
+            return 0;
+        }
         divide_half_up(amount * self.part, self.whole)
     }
 
@@ -234,11 +238,17 @@ impl Formula<'_> {
         sale.proceeds_eur - purchase.cost_eur - self.other - self.spread.times(sale.proceeds_eur.max(0))
     }
 
-    /// The profit in thousandths of a cent. The spread is taken of proceeds below zero too, which keeps it a straight line and
-    /// only makes losses look smaller than they are.
-    fn fine_profit(&self, source_price: i64, target_price: i64) -> i128 {
-        let purchase = self.purchase(i128::from(source_price) * FINE);
-        let sale = self.sale(i128::from(target_price) * FINE, &purchase, FINE);
+    fn fine_purchase(&self, price: i64) -> Purchase {
+        self.purchase(i128::from(price) * FINE)
+    }
+
+    fn fine_sale(&self, price: i64, purchase: &Purchase) -> Sale {
+        self.sale(i128::from(price) * FINE, purchase, FINE)
+    }
+
+    /// The profit of a purchase and a sale in thousandths of a cent. The spread is taken of proceeds below zero too, which keeps
+    /// it a straight line and only makes losses look smaller than they are.
+    fn fine_profit(&self, sale: &Sale, purchase: &Purchase) -> i128 {
         sale.proceeds_eur - purchase.cost_eur - self.other * FINE - self.spread.times(sale.proceeds_eur)
     }
 
@@ -277,12 +287,13 @@ impl Formula<'_> {
         let source_price = route.source_price.minor;
         let purchase = self.purchase(source_price.into());
         let pays = |price: i64| self.profit(&self.sale(price.into(), &purchase, WHOLE), &purchase) >= 0;
+        let fine_purchase = self.fine_purchase(source_price);
+        let at = |price: i64| (price, self.fine_profit(&self.fine_sale(price, &fine_purchase), &fine_purchase));
         let least = -self.rounding_error();
 
         let mut first = 1;
         while first <= MOST_PRICE {
             let end = self.end_of_piece(first, source_price);
-            let at = |price: i64| (price, self.fine_profit(source_price, price));
             let (at_first, at_end) = (at(first), at(end));
             let begin = match (at_first.1 >= least, at_end.1 >= least) {
                 (true, _) => Some(first),
@@ -325,8 +336,11 @@ impl Formula<'_> {
             let purchase = self.purchase(price.into());
             self.profit(&self.sale(target_price.into(), &purchase, WHOLE), &purchase) >= 0
         };
+        let at = |price: i64| {
+            let purchase = self.fine_purchase(price);
+            (price, self.fine_profit(&self.fine_sale(target_price, &purchase), &purchase))
+        };
         let least = -self.rounding_error();
-        let at = |price: i64| (price, self.fine_profit(price, target_price));
 
         // The dearer the purchase, the smaller the profit: sought from above, where all of the sale would not pay for it, even
         // if half of the price were VAT. Under the margin scheme the line has a kink where nothing is left to be taxed.

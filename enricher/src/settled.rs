@@ -106,6 +106,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn with_less_room_it_keeps_what_fits_and_drops_the_rest() {
+        let mut settled = SettledRecords::new(8);
+        (0..4).for_each(|of| settled.insert(number(of), Source::Keepa));
+        settled.resize(8);
+        assert!((0..4).all(|of| settled.contains(number(of))), "a half of the room is full");
+        settled.resize(6);
+        assert!(!(0..4).any(|of| settled.contains(number(of))), "a half of the room is less");
+    }
+
     fn number(number: u128) -> Fingerprint {
         Fingerprint { content: number, made_at: 0 }
     }

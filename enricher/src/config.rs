@@ -26,6 +26,9 @@ pub struct Config {
     pub drain: Duration,
 }
 
+/// Two batches: a handful of new articles among known ones says nothing of the next.
+const NEW_IN_A_ROW: usize = 500;
+
 impl Config {
     /// Reads the settings; mistakes are noted in the environment.
     #[must_use]
@@ -45,6 +48,7 @@ impl Config {
                 window_records: 100_000,
                 cache_bytes: environment.integer("MERGE_CACHE_BYTES", 16 * MIB, 0..=usize::MAX),
                 known_records: environment.integer("ENRICHER_KNOWN_RECORDS", 400_000, 0..=usize::MAX),
+                new_in_a_row: NEW_IN_A_ROW,
                 dead_letter_percent: environment.integer("DLQ_LIMIT_PERCENT", 50, 1..=100),
                 dead_letter_pause: environment.duration("DLQ_LIMIT_PAUSE", Duration::from_secs(10)),
                 seed: rand::random(),

@@ -36,6 +36,8 @@ pub(super) struct Job {
     /// A write of unknown outcome that met a conflict since: possibly our own.
     pub(super) perhaps_written: Option<StoredProduct>,
     pub(super) outcome_unknown: bool,
+    /// It met a conflict: there is something, whatever other reads found.
+    pub(super) is_known: bool,
 }
 
 impl Lane {
@@ -81,6 +83,7 @@ impl Job {
             again: None,
             perhaps_written: None,
             outcome_unknown: false,
+            is_known: false,
         }
     }
 }

@@ -81,6 +81,9 @@ pub struct Settings {
     pub cache_bytes: usize,
     /// Settled records that are known again, all partitions together; some 30 bytes each.
     pub known_records: usize,
+    /// Where the catalog lacked this many articles in a row, a partition writes the next ones without looking for them
+    /// first. One that is there all the same is a conflict, and read then.
+    pub new_in_a_row: usize,
     /// A greater share of refused records halts a partition; 100 never does.
     pub dead_letter_percent: u8,
     /// What a halted partition waits before it tries the next refused record; up to six times as long later.

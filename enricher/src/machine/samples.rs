@@ -26,6 +26,7 @@ pub(super) fn settings(seed: u64) -> Settings {
         window_records: 20,
         cache_bytes: 12_000,
         known_records: 16,
+        new_in_a_row: 2,
         dead_letter_percent: 50,
         dead_letter_pause: Duration::from_millis(20),
         seed,

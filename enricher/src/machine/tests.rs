@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use shared::domain::{Listing, Product};
+use shared::ports::catalog::Condition;
+
 use super::samples::{START, Written, asin, settings, version};
 use super::*;
 
@@ -18,6 +21,7 @@ fn roomy() -> Settings {
         low_water_bytes: usize::MAX,
         member_bytes: usize::MAX,
         window_records: usize::MAX,
+        new_in_a_row: usize::MAX,
         ..settings(1)
     }
 }
@@ -231,6 +235,77 @@ fn what_it_tells_of_itself_follows_what_happens() {
     bench.step(Input::ReadResult { call, result });
     bench.now += second(7);
     assert_eq!(told(&bench), (Some(START + 200), 1, second(7)));
+}
+
+#[test]
+fn where_nothing_was_found_the_next_articles_are_created_without_a_look_until_one_is_there() {
+    let mut bench = Bench::new(Settings { new_in_a_row: 2, ..roomy() }, 1);
+    let mut next = (1..).map(price);
+    let mut feed = |bench: &mut Bench| only(bench.feed(next.next().expect("there are more")));
+    for _ in 0..2 {
+        let read = feed(&mut bench);
+        assert_eq!(brief(&read), "read 1");
+        bench.carry_out(vec![read]);
+    }
+    for _ in 0..2 {
+        let write = feed(&mut bench);
+        let Output::Write { writes, .. } = &write else { panic!("{}", brief(&write)) };
+        assert_eq!(writes[0].condition, Condition::Absent);
+        bench.carry_out(vec![write]);
+    }
+
+    let write = feed(&mut bench);
+    let conflict = written_as(&write, || WriteOutcome::Conflict);
+    let read = only(bench.step(conflict));
+    assert_eq!(brief(&read), "read 1", "it is there");
+    bench.carry_out(vec![read]);
+    assert_eq!(brief(&feed(&mut bench)), "read 1", "and so may others be");
+}
+
+#[test]
+fn an_article_that_met_a_conflict_is_read_however_many_others_are_new() {
+    let mut bench = Bench::new(Settings { new_in_a_row: 1, ..roomy() }, 1);
+    let [known, new] = [1, 2].map(|article| only(bench.feed(price(article))));
+    let write = only(bench.done(&known));
+    let wait = written_as(&write, || WriteOutcome::Conflict);
+    // The other one is new, which says nothing of this one.
+    bench.carry_out(vec![new]);
+    assert_eq!(brief(&only(bench.step(wait))), "read 1");
+}
+
+#[test]
+fn one_article_that_is_found_among_new_ones_begins_the_row_anew() {
+    let mut bench = Bench::new(
+        Settings {
+            batch_products: 2,
+            new_in_a_row: 2,
+            ..roomy()
+        },
+        1,
+    );
+    bench.feed(price(1));
+    let read = only(bench.feed(price(2)));
+    let Output::Read { call, asins } = &read else { panic!("{}", brief(&read)) };
+    assert_eq!(asins.len(), 2);
+    let held = Versioned {
+        value: StoredProduct {
+            product: Product {
+                asin: asins[0],
+                markets: BTreeMap::new(),
+                first_seen: UnixMillis(START),
+                last_updated: UnixMillis(START),
+                last_priced_at: None,
+            },
+            revision: 1,
+            listing: Listing::default(),
+        },
+        version: version(7),
+    };
+    let result = Ok(vec![Some(held), None]);
+    let written = bench.step(Input::ReadResult { call: *call, result });
+    bench.carry_out(written);
+    bench.feed(price(3));
+    assert_eq!(briefs(&bench.feed(price(4))), ["read 2"]);
 }
 
 /// Whether a product is remembered that was written before another, by a member with so much room and so many partitions.

@@ -97,6 +97,8 @@ impl Partition {
     pub(in crate::machine) fn begin_call(&mut self, common: &mut Common) {
         let mut jobs = Vec::new();
         let mut missing = Vec::new();
+        let mut new = Vec::new();
+        let looks_first = self.new_in_a_row < common.settings.new_in_a_row;
         while jobs.len() < common.settings.batch_products
             && let Some(asin) = self.ready.pop_front()
         {
@@ -109,7 +111,11 @@ impl Partition {
                     common.tally.cache_hits += 1;
                 } else {
                     common.tally.cache_misses += 1;
-                    missing.push(asin);
+                    if looks_first || job.is_known {
+                        missing.push(asin);
+                    } else {
+                        new.push(asin);
+                    }
                 }
             }
             jobs.push(job);
@@ -118,9 +124,12 @@ impl Partition {
         let number = common.next_call();
         common.limit.begin();
         if missing.is_empty() {
-            self.merge(number, began, jobs, HashMap::new(), common);
+            let new = new.into_iter().map(|asin| (asin, None)).collect();
+            self.merge(number, began, jobs, new, common);
             return;
         }
+        // One read for all of them: it is made anyway.
+        missing.extend(new);
         common.put(Output::Read {
             call: self.call(number),
             asins: missing.clone(),
@@ -141,6 +150,9 @@ impl Partition {
         };
         let reason = match result {
             Ok(products) if products.len() == asins.len() => {
+                let found = products.iter().rposition(Option::is_some);
+                let new = found.map_or(products.len(), |last| products.len() - last - 1);
+                self.new_in_a_row = new + if found.is_some() { 0 } else { self.new_in_a_row };
                 let read = asins.into_iter().zip(products).collect();
                 self.merge(call.number, began, jobs, read, common);
                 return;
@@ -281,6 +293,8 @@ impl Partition {
     /// Somebody else wrote, or we did and were not told: reads and merges again.
     fn met_a_conflict(&mut self, mut job: Job, write: &Write<StoredProduct>, common: &mut Common) {
         common.tally.conflicts += 1;
+        self.new_in_a_row = 0;
+        job.is_known = true;
         self.cache.remove(job.group.asin);
         job.perhaps_written = job.outcome_unknown.then(|| write.value.clone());
         job.outcome_unknown = false;

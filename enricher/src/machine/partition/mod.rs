@@ -44,6 +44,8 @@ pub(super) struct Partition {
     delayed: BTreeSet<(Duration, Asin)>,
     cache: MergeCache,
     settled: SettledRecords,
+    /// How many articles in a row the catalog was found to lack ([`Settings::new_in_a_row`]).
+    new_in_a_row: usize,
     calls: BTreeMap<u64, Call>,
     refusals: Refusals,
     /// Refused records that wait for their turn.
@@ -69,6 +71,7 @@ impl Partition {
             delayed: BTreeSet::new(),
             cache: MergeCache::new(settings.cache_bytes),
             settled: SettledRecords::new(settings.known_records),
+            new_in_a_row: 0,
             calls: BTreeMap::new(),
             refusals: Refusals::new(settings.dead_letter_percent, settings.dead_letter_pause),
             letters: VecDeque::new(),

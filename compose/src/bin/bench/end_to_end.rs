@@ -28,6 +28,10 @@ pub struct Round {
     pub measured: Vec<(&'static str, Measured)>,
     /// Products compared with the truth, each time.
     pub verified: usize,
+    /// Records of [`what::REPLAY_ALL`].
+    pub backlog: usize,
+    /// Resident MiB of the enricher when a tenth of them is settled, half, and all.
+    pub backlog_mib: [f64; 3],
 }
 
 /// The names under which [`Round::measured`] has its values.
@@ -50,6 +54,32 @@ pub mod what {
     pub const OVERWRITE_COLD: &str = "enricher, overwrite, cold";
     /// The whole topic from its beginning, by a process that knows nothing yet; nothing changes.
     pub const REPLAY_ALL: &str = "enricher, replay of all, cold";
+}
+
+/// Records of the round before the first, which nobody looks at.
+const WARM_UP_RECORDS: usize = 150_000;
+
+/// Has Elasticsearch compile what it needs for products: written, read and written again.
+///
+/// # Errors
+/// As [`round`].
+pub async fn warm_up(seed: u64) -> anyhow::Result<()> {
+    let servers = Servers::find()?;
+    let outcome = fill_and_overwrite(&servers, seed).await;
+    servers.remove_everything().await;
+    outcome
+}
+
+async fn fill_and_overwrite(servers: &Servers, seed: u64) -> anyhow::Result<()> {
+    let now = UnixMillis::now();
+    for number in 0..2 {
+        let records = Records::plan(WARM_UP_RECORDS, Order::Shuffled, seed, number, now.plus_millis((number - 2) * 600_000));
+        servers.publish(&records).await?;
+        let mut worker = Worker::start(servers).await?;
+        worker.work_off(&records).await?;
+        worker.end().await?;
+    }
+    Ok(())
 }
 
 /// Runs a round of about so many records on topics and indices of its own.
@@ -78,7 +108,10 @@ async fn measure(servers: &Servers, records: usize, order: Order, seed: u64) -> 
     measured.push((what::BULK, yardsticks::bulk_ceiling(servers, first.len()).await?));
     measured.push((what::READING, yardsticks::consume(servers, first.len()).await?));
     measured.push((what::BARE, yardsticks::bare_loop(servers, first.len()).await?));
-    if let Some(classic) = yardsticks::classic(servers, first.len()).await? {
+    // It writes a document a record in whatever order they come.
+    if order == Order::Close
+        && let Some(classic) = yardsticks::classic(servers, first.len()).await?
+    {
         measured.push((what::CLASSIC, classic));
     }
 
@@ -101,10 +134,18 @@ async fn measure(servers: &Servers, records: usize, order: Order, seed: u64) -> 
 
     servers.forget_group(enricher::GROUP).await?;
     let mut worker = Worker::start(servers).await?;
-    measured.push((what::REPLAY_ALL, worker.work_off_all(&[&first, &first, &second, &third]).await?));
+    let all = [&first, &first, &second, &third];
+    measured.push((what::REPLAY_ALL, worker.work_off_all(&all).await?));
     verified += servers.verify(&third.truth()).await?;
+    let backlog_mib = worker.resident_mib;
     worker.end().await?;
-    Ok(Round { order, measured, verified })
+    Ok(Round {
+        order,
+        measured,
+        verified,
+        backlog: all.iter().map(|records| records.len()).sum(),
+        backlog_mib,
+    })
 }
 
 /// An enricher that works off what is there, and what it had done before.
@@ -117,6 +158,8 @@ struct Worker<'a> {
     letters: u64,
     /// It starts with the first record that it reads, not with its process.
     is_new: bool,
+    /// When a tenth of what it worked off last was settled, half, and all.
+    resident_mib: [f64; 3],
 }
 
 impl<'a> Worker<'a> {
@@ -129,6 +172,7 @@ impl<'a> Worker<'a> {
             before: Settled::default(),
             used: Used::default(),
             is_new: true,
+            resident_mib: [f64::NAN; 3],
         })
     }
 
@@ -150,11 +194,17 @@ impl<'a> Worker<'a> {
         let malformed: usize = all.iter().map(|records| records.malformed()).sum();
         let mut began = (!self.is_new).then(Instant::now);
         let until = Instant::now() + PATIENCE;
+        self.resident_mib = [f64::NAN; 3];
         let settled = loop {
             if let Some(now) = self.service.settled().await {
                 let since = now.since(&self.before);
                 if since.consumed > 0 {
                     began.get_or_insert_with(Instant::now);
+                }
+                for (mib, part) in self.resident_mib.iter_mut().zip([count / 10, count / 2, count]) {
+                    if mib.is_nan() && since.all >= u64::try_from(part)? {
+                        *mib = self.service.resident_mib()?;
+                    }
                 }
                 if since.all >= u64::try_from(count)? {
                     self.before = now;

@@ -51,7 +51,7 @@ pub struct Freshness {
     pub records_per_second: u32,
     /// Until `/opportunities/{id}` has it.
     pub by_id: Latency,
-    /// Until a list that is cached has it: `/opportunities?sort=-last_seen`.
+    /// Until a list that is cached has it: `/opportunities?asin=…`.
     pub in_list: Latency,
 }
 
@@ -160,11 +160,13 @@ struct Seen {
 
 /// Makes a gap and waits until it is seen, one way and the other.
 async fn probe(publisher: &Publisher, http: &reqwest::Client, base: &str, probe: Probe) -> anyhow::Result<Seen> {
+    // Its own list, held from before there is anything in it: in one of all, newer ones would push it off the page.
+    let list = format!("{base}/opportunities?asin={}&sort=-last_seen", probe.asin());
     publisher.publish(Topic::RawUpdates, probe.first()).await?;
+    http.get(&list).send().await?.error_for_status()?;
     let began = Instant::now();
     publisher.publish(Topic::RawUpdates, probe.second()).await?;
     let one = format!("{base}/opportunities/{}", probe.opportunity());
-    let list = format!("{base}/opportunities?sort=-last_seen&limit=100");
     let (by_id, in_list) = tokio::join!(
         seen(http, &one, began, |_| true),
         seen(http, &list, began, |text| text.contains(&probe.opportunity()))

@@ -17,7 +17,7 @@ mod yardsticks;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use records::Order;
 use report::Report;
 
@@ -109,22 +109,33 @@ fn main() -> ExitCode {
 
 async fn run(plans: &Plans) -> anyhow::Result<()> {
     let mut report = Report::new(plans.records, plans.rounds, plans.seed);
-    for name in &plans.names {
+    let mut failed = Vec::new();
+    for &name in &plans.names {
         eprintln!("{name}");
-        match *name {
-            "enricher" => report.add_enricher(&enricher_rounds(plans).await?),
-            "scaling" => report.add_scaling(&scaling::run(plans.records / SCALING_PART, plans.rounds, plans.seed).await?),
-            "freshness" => report.add_freshness(&freshness::run(plans.seconds, plans.seed).await?),
-            "api" => report.add_api(&api::run(plans.seconds, plans.seed).await?),
-            "detector" => report.add_sweep(&detector::run(SWEEP, plans.rounds, plans.seed)?),
-            _ => report.add_start(&start::run(plans.rounds).await?),
+        // The others are measured all the same.
+        if let Err(error) = measure(name, plans, &mut report).await {
+            eprintln!("{name}: {error:#}");
+            report.add_failure(name, &error);
+            failed.push(name);
         }
-        // What was measured is kept, should a later one fail.
         if let Some(out) = &plans.out {
             report.write(out)?;
         }
     }
     print!("{}", report.text());
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
+
+async fn measure(name: &str, plans: &Plans, report: &mut Report) -> anyhow::Result<()> {
+    match name {
+        "enricher" => report.add_enricher(&enricher_rounds(plans).await?),
+        "scaling" => report.add_scaling(&scaling::run(plans.records / SCALING_PART, plans.rounds, plans.seed).await?),
+        "freshness" => report.add_freshness(&freshness::run(plans.seconds, plans.seed).await?),
+        "api" => report.add_api(&api::run(plans.seconds, plans.seed).await?),
+        "detector" => report.add_sweep(&detector::run(SWEEP, plans.rounds, plans.seed)?),
+        _ => report.add_start(&start::run(plans.rounds).await?),
+    }
     Ok(())
 }
 
@@ -132,6 +143,7 @@ async fn enricher_rounds(plans: &Plans) -> anyhow::Result<Vec<end_to_end::Round>
     // A fresh Elasticsearch compiles itself for half a million documents, and is slower meanwhile.
     eprintln!("warming up");
     yardsticks::warm_up().await?;
+    end_to_end::warm_up(plans.seed).await?;
     let mut rounds = Vec::new();
     for round in 0..plans.rounds {
         for order in [Order::Close, Order::Shuffled] {

@@ -183,6 +183,12 @@ impl Probe {
         message(self.asin, self.number, Marketplace::DE, 4_000, self.at)
     }
 
+    /// The article.
+    #[must_use]
+    pub fn asin(&self) -> Asin {
+        self.asin
+    }
+
     /// The id of the opportunity that they make.
     #[must_use]
     pub fn opportunity(&self) -> String {

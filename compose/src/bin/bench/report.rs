@@ -98,7 +98,19 @@ impl Report {
             self.text,
             "\n{verified} times a product was compared with the seeded truth: none missing, none stale, no wrong price; every malformed record was a dead letter."
         );
-        self.json.insert("enricher".into(), json!({"results": results, "verified": verified}));
+        self.text
+            .push_str("\nThe replay of all is a backlog onto a full catalog:\n\n| marketplaces | records | resident MiB after a tenth | half | all |\n|---|---|---|---|---|\n");
+        for round in rounds {
+            let order = if round.order == Order::Close { "close together" } else { "shuffled" };
+            let [tenth, half, all] = round.backlog_mib;
+            let _ = writeln!(self.text, "| {order} | {} | {tenth:.0} | {half:.0} | {all:.0} |", round.backlog);
+        }
+        let backlogs: Vec<Value> = rounds
+            .iter()
+            .map(|round| json!({"order": round.order, "records": round.backlog, "resident_mib": round.backlog_mib}))
+            .collect();
+        self.json
+            .insert("enricher".into(), json!({"results": results, "verified": verified, "backlogs": backlogs}));
     }
 
     /// Of the enricher before a catalog that keeps nothing.
@@ -228,6 +240,12 @@ impl Report {
             let _ = writeln!(self.text, "| {name} | {megabytes:.1} | {idle} |");
         }
         self.put("start", start);
+    }
+
+    /// A benchmark that did not come to its end.
+    pub fn add_failure(&mut self, name: &str, error: &anyhow::Error) {
+        let _ = write!(self.text, "\n## Failed: {name}\n\n{error:#}\n");
+        self.json.insert(name.into(), json!({"failed": format!("{error:#}")}));
     }
 
     fn put<T: Serialize + ?Sized>(&mut self, name: &str, results: &T) {

@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::process::{Service, free_address};
 use crate::records::{Order, Probe, Records};
 use crate::servers::Servers;
+use crate::start::until_answered;
 
 const RATES: [u32; 3] = [10, 100, 1_000];
 const PROBE_EVERY: Duration = Duration::from_millis(200);
@@ -76,11 +77,11 @@ async fn on_servers(servers: &Servers, seconds: u64, seed: u64) -> anyhow::Resul
     let enricher = Service::start("enricher", servers, &[])?;
     let rates = tempfile::tempdir()?;
     let detector = Service::start("detector", servers, &[("RATES_FILE", &shipped_rates(rates.path())?)])?;
-    let measured = measure(&servers.log, &address, "servers", seconds, seed).await;
+    let measured = measure(&servers.log, &address, "servers", seconds, seed).await?;
     for service in [api, enricher, detector] {
         service.terminate().await?;
     }
-    measured
+    Ok(measured)
 }
 
 /// A file with the rates that ship: the detector asks nobody outside here.
@@ -100,15 +101,16 @@ async fn embedded(seconds: u64, seed: u64) -> anyhow::Result<Vec<Freshness>> {
     let brokers = process.brokers()?;
     let settings = EventLogSettings::read(&Environment::default());
     let log = settings.connect(brokers, true, "bench");
-    let measured = measure(&log, &address, "embedded", seconds, seed).await;
+    let measured = measure(&log, &address, "embedded", seconds, seed).await?;
     process.terminate().await?;
-    measured
+    Ok(measured)
 }
 
 async fn measure(log: &EventLog, address: &str, on: &'static str, seconds: u64, seed: u64) -> anyhow::Result<Vec<Freshness>> {
     let publisher = log.publisher()?;
     let http = reqwest::Client::new();
     let base: Arc<str> = format!("http://{address}").into();
+    until_answered(&format!("{base}/opportunities"), Instant::now()).await?;
     let mut probes = 0;
     // The first way through everything is not what is measured.
     for _ in 0..5 {
@@ -163,7 +165,7 @@ async fn probe(publisher: &Publisher, http: &reqwest::Client, base: &str, probe:
     // Its own list, held from before there is anything in it: in one of all, newer ones would push it off the page.
     let list = format!("{base}/opportunities?asin={}&sort=-last_seen", probe.asin());
     publisher.publish(Topic::RawUpdates, probe.first()).await?;
-    http.get(&list).send().await?.error_for_status()?;
+    seen(http, &list, Instant::now(), |_| true).await?;
     let began = Instant::now();
     publisher.publish(Topic::RawUpdates, probe.second()).await?;
     let one = format!("{base}/opportunities/{}", probe.opportunity());

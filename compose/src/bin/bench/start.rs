@@ -89,7 +89,10 @@ async fn idle(servers: &Servers) -> anyhow::Result<BTreeMap<&'static str, f64>> 
 }
 
 /// Milliseconds from `began` to a success.
-async fn until_answered(url: &str, began: Instant) -> anyhow::Result<f64> {
+///
+/// # Errors
+/// There is none within a minute.
+pub async fn until_answered(url: &str, began: Instant) -> anyhow::Result<f64> {
     let http = reqwest::Client::new();
     loop {
         if let Ok(answer) = http.get(url).send().await

@@ -275,37 +275,39 @@ fn an_article_that_met_a_conflict_is_read_however_many_others_are_new() {
 
 #[test]
 fn one_article_that_is_found_among_new_ones_begins_the_row_anew() {
-    let mut bench = Bench::new(
-        Settings {
+    for found in [0, 1] {
+        let settings = Settings {
             batch_products: 2,
             new_in_a_row: 2,
             ..roomy()
-        },
-        1,
-    );
-    bench.feed(price(1));
-    let read = only(bench.feed(price(2)));
-    let Output::Read { call, asins } = &read else { panic!("{}", brief(&read)) };
-    assert_eq!(asins.len(), 2);
-    let held = Versioned {
-        value: StoredProduct {
-            product: Product {
-                asin: asins[0],
-                markets: BTreeMap::new(),
-                first_seen: UnixMillis(START),
-                last_updated: UnixMillis(START),
-                last_priced_at: None,
+        };
+        let mut bench = Bench::new(settings, 1);
+        bench.feed(price(1));
+        let read = only(bench.feed(price(2)));
+        let Output::Read { call, asins } = &read else { panic!("{}", brief(&read)) };
+        let mut result = vec![None, None];
+        result[found] = Some(Versioned {
+            value: StoredProduct {
+                product: Product {
+                    asin: asins[found],
+                    markets: BTreeMap::new(),
+                    first_seen: UnixMillis(START),
+                    last_updated: UnixMillis(START),
+                    last_priced_at: None,
+                },
+                revision: 1,
+                listing: Listing::default(),
             },
-            revision: 1,
-            listing: Listing::default(),
-        },
-        version: version(7),
-    };
-    let result = Ok(vec![Some(held), None]);
-    let written = bench.step(Input::ReadResult { call: *call, result });
-    bench.carry_out(written);
-    bench.feed(price(3));
-    assert_eq!(briefs(&bench.feed(price(4))), ["read 2"]);
+            version: version(7),
+        });
+        let written = bench.step(Input::ReadResult {
+            call: *call,
+            result: Ok(result),
+        });
+        bench.carry_out(written);
+        bench.feed(price(3));
+        assert_eq!(briefs(&bench.feed(price(4))), ["read 2"], "the one found was number {found}");
+    }
 }
 
 /// Whether a product is remembered that was written before another, by a member with so much room and so many partitions.

@@ -290,6 +290,19 @@ function clearMarks() {
   }
 }
 
+/** To another question no row is new, better or closed. Rows that it has as well stay, and with them the focus. */
+function dropMarks() {
+  for (const [id, entry] of shown) {
+    if (entry.row.dataset.change === "closed") {
+      entry.row.remove();
+      shown.delete(id);
+    } else if (entry.row.dataset.change) {
+      delete entry.row.dataset.change;
+      setText(entry.row.querySelector(".mark"), "");
+    }
+  }
+}
+
 function entryOf(item, change) {
   const known = shown.get(item.id);
   if (!known) {
@@ -427,8 +440,7 @@ const refresh = run(async (isCurrent) => {
       showMetrics(stats);
       clearMarks();
       if (answered !== path) {
-        shown.clear();
-        body.replaceChildren();
+        dropMarks();
         waiting = null;
         showRows(list, false);
       } else if (isLookedAt()) {

@@ -27,11 +27,13 @@ export function paintRow(painters, row, item) {
   });
 }
 
-/** Puts rows into this order and takes away all others. */
+/** Puts rows into this order and takes away all others. The focus stays where it is, if its row does: moving a row loses it. */
 export function arrange(body, rows) {
   const wanted = new Set(rows);
+  const focused = body.contains(document.activeElement) ? document.activeElement : null;
   for (const row of [...body.children]) if (!wanted.has(row)) row.remove();
   rows.forEach((row, index) => {
     if (body.children[index] !== row) body.insertBefore(row, body.children[index] ?? null);
   });
+  if (focused?.isConnected && focused !== document.activeElement) focused.focus({ preventScroll: true });
 }

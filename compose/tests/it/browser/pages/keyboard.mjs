@@ -65,12 +65,24 @@ export default async function ({ open }) {
   await eventually("and the table follows", async () => JSON.stringify(await reader.rowIds()) === JSON.stringify(items.map(({ id }) => id)));
   assert.equal(await page.evaluate(() => document.activeElement.name), "min_margin", "the focus stays on the slider");
 
-  // A column sorts by the space bar, a row leads on by Enter.
+  // A column sorts by the space bar, a row leads on by Enter, also where its answer comes late and moves the row with the focus.
+  const rows = await reader.rowIds();
+  let release;
+  const late = new Promise((resolve) => (release = resolve));
+  await page.route("**/opportunities?*", async (route) => {
+    await late;
+    await route.continue();
+  });
   const sort = page.locator('th button[data-sort="margin"]');
   await sort.focus();
   await page.keyboard.press("Space");
   await eventually("sorted", () => reader.query().get("sort")?.endsWith("margin"));
   await page.locator("#rows [data-cell=title] a").first().focus();
+  release();
+  await eventually("the row with the focus is moved", async () => (await reader.rowIds()).indexOf(rows[0]) > 0);
+  const holder = await page.evaluate(() => document.activeElement.closest("tr")?.dataset.id);
+  assert.equal(holder, rows[0], "the focus goes along with its row");
+  await page.unroute("**/opportunities?*");
   await page.keyboard.press("Enter");
   await page.waitForURL("**/p/**");
   await reader.settled();

@@ -4,6 +4,7 @@
 //! the least recently used; it is dropped as a whole with the partition, since another owner writes then.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use shared::domain::{Asin, MarketState, Product, Register, StoredProduct};
 use shared::ports::catalog::Versioned;
@@ -20,7 +21,7 @@ pub(crate) struct MergeCache {
 
 #[derive(Debug)]
 struct Entry {
-    product: Versioned<StoredProduct>,
+    product: Versioned<Arc<StoredProduct>>,
     used: u64,
     bytes: usize,
 }
@@ -48,7 +49,7 @@ impl MergeCache {
     }
 
     /// The product, if held; it counts as used.
-    pub(crate) fn get(&mut self, asin: Asin) -> Option<&Versioned<StoredProduct>> {
+    pub(crate) fn get(&mut self, asin: Asin) -> Option<&Versioned<Arc<StoredProduct>>> {
         self.clock += 1;
         let entry = self.entries.get_mut(&asin)?;
         self.by_use.remove(&entry.used);
@@ -58,7 +59,7 @@ impl MergeCache {
     }
 
     /// Holds a product, in place of what was held of it.
-    pub(crate) fn put(&mut self, product: Versioned<StoredProduct>) {
+    pub(crate) fn put(&mut self, product: Versioned<Arc<StoredProduct>>) {
         let asin = product.value.product.asin;
         self.remove(asin);
         self.clock += 1;
@@ -136,8 +137,6 @@ fn text_bytes(text: &Option<String>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::*;
     use shared::domain::history::SellerShare;
     use shared::domain::price::{AttributeFacts, BuyBoxFacts, Category, PriceFacts};
@@ -150,9 +149,9 @@ mod tests {
         format!("B{number:09}").parse().expect("an ASIN")
     }
 
-    fn product(number: usize, revision: i64) -> Versioned<StoredProduct> {
+    fn product(number: usize, revision: i64) -> Versioned<Arc<StoredProduct>> {
         Versioned {
-            value: StoredProduct {
+            value: Arc::new(StoredProduct {
                 product: Product {
                     asin: asin(number),
                     markets: BTreeMap::new(),
@@ -162,7 +161,7 @@ mod tests {
                 },
                 revision,
                 listing: Listing::default(),
-            },
+            }),
             version: Version {
                 index: Arc::from("products"),
                 seq_no: 1,
@@ -278,7 +277,7 @@ mod tests {
                 attributes: None,
             };
             change(&mut state);
-            let mut stored = product(1, 1).value;
+            let mut stored = StoredProduct::clone(&product(1, 1).value);
             let states = BTreeMap::from([(Source::Keepa, Arc::new(state))]);
             stored.product.markets.insert(Marketplace::DE, states);
             approximate_bytes(&stored)
@@ -286,7 +285,7 @@ mod tests {
         let nothing = bytes(|_| {});
         assert_eq!(nothing, approximate_bytes(&product(1, 1).value) + 160 + size_of::<MarketState>());
         let text = |length: usize| Some("x".repeat(length));
-        let mut listed = product(1, 1).value;
+        let mut listed = StoredProduct::clone(&product(1, 1).value);
         (listed.listing.title, listed.listing.image_url) = (text(20), text(300));
         assert_eq!(approximate_bytes(&listed), 512 + 320 + 320);
         let of_attributes = size_of::<AttributeFacts>() + 16;

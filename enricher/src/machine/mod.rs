@@ -229,7 +229,7 @@ pub enum Output {
         /// For the answer.
         call: CallId,
         /// No ASIN occurs twice.
-        writes: Arc<[Write<StoredProduct>]>,
+        writes: Arc<Vec<Write<StoredProduct>>>,
     },
     /// Publish products and wait for the broker's confirmation; answer with [`Input::PublishResult`].
     Publish {
@@ -276,7 +276,7 @@ pub enum Output {
 #[derive(Debug, Clone)]
 pub struct Publication {
     /// As it is in the catalog.
-    pub product: StoredProduct,
+    pub product: Arc<StoredProduct>,
     /// The last of the records that made it so: their traces go on.
     pub cause: Arc<Record>,
 }

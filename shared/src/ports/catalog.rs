@@ -39,6 +39,17 @@ pub struct Versioned<T> {
     pub version: Version,
 }
 
+impl<T> Versioned<T> {
+    /// The same document, to be held by several.
+    #[must_use]
+    pub fn shared(self) -> Versioned<Arc<T>> {
+        Versioned {
+            value: Arc::new(self.value),
+            version: self.version,
+        }
+    }
+}
+
 /// When a write applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {

@@ -1,7 +1,11 @@
 //! The product document: index `products`, topic `enriched.products`.
 //!
-//! It has two twins: [`ProductDocument`] is read, and owns what it read; [`to_json`] writes from what the product holds,
-//! without a copy of it. That the one reads what the other writes is a property test.
+//! It has two twins: [`ProductDocument`] is read, and owns what it read; [`to_json`] and [`to_catalog_json`] write from what
+//! the product holds, without a copy of it. That the one reads what the others write is a property test.
+//!
+//! Most registers of a marketplace are of its newest record. On the topic every register says when it was observed, as
+//! version 1 of the message promises; in a catalog, which nobody else reads, only one that was observed at another time
+//! than the marketplace's `latest`: a quarter of all bytes would be that one time over and over.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -66,27 +70,27 @@ pub struct MarketDocument {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[allow(missing_docs)]
 pub struct RegisterDocument<T> {
-    pub observed_at: ObservedAt,
+    /// Absent: with the marketplace's newest record.
+    #[serde(default)]
+    pub observed_at: Option<ObservedAt>,
     pub facts: Arc<T>,
-}
-
-impl<T> From<RegisterDocument<T>> for Register<T> {
-    fn from(document: RegisterDocument<T>) -> Self {
-        Register::new(document.observed_at, document.facts)
-    }
 }
 
 impl From<MarketDocument> for MarketState {
     fn from(document: MarketDocument) -> Self {
+        fn register<T>(document: Option<RegisterDocument<T>>, latest: ObservedAt) -> Option<Register<T>> {
+            document.map(|register| Register::new(register.observed_at.unwrap_or(latest), register.facts))
+        }
+        let latest = document.latest;
         MarketState {
-            latest: document.latest,
-            prices: document.prices.map(Into::into),
-            buy_box: document.buy_box.map(Into::into),
-            statistics: document.statistics.map(Into::into),
-            buy_box_statistics: document.buy_box_statistics.map(Into::into),
-            history: document.history.map(Into::into),
-            offers: document.offers.map(Into::into),
-            attributes: document.attributes.map(Into::into),
+            latest,
+            prices: register(document.prices, latest),
+            buy_box: register(document.buy_box, latest),
+            statistics: register(document.statistics, latest),
+            buy_box_statistics: register(document.buy_box_statistics, latest),
+            history: register(document.history, latest),
+            offers: register(document.offers, latest),
+            attributes: register(document.attributes, latest),
         }
     }
 }
@@ -116,13 +120,30 @@ impl From<ProductDocument> for StoredProduct {
     }
 }
 
-/// The document of a product, JSON without line breaks; the same product gives the same bytes.
+/// The document of a product as the topic carries it, JSON without line breaks; the same product gives the same bytes.
 #[must_use]
 pub fn to_json(stored: &StoredProduct) -> Vec<u8> {
+    written(stored, Times::Always)
+}
+
+/// The document of a product as a catalog holds it: the same, but that times are not repeated.
+#[must_use]
+pub fn to_catalog_json(stored: &StoredProduct) -> Vec<u8> {
+    written(stored, Times::OtherThanLatest)
+}
+
+/// Which registers say when they were observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Times {
+    Always,
+    OtherThanLatest,
+}
+
+fn written(stored: &StoredProduct, times: Times) -> Vec<u8> {
     /// What a marketplace takes, and what stands beside them.
     const BYTES: usize = 2_048;
     let mut json = Vec::with_capacity(BYTES * (stored.product.markets.len() + 1));
-    serde_json::to_writer(&mut json, &Written::from(stored)).expect("a document is plain structs with string keys, and memory takes it");
+    serde_json::to_writer(&mut json, &Written::of(stored, times)).expect("a document is plain structs with string keys, and memory takes it");
     json
 }
 
@@ -161,9 +182,9 @@ struct NameKeys {
     category: Option<String>,
 }
 
-struct WrittenMarkets<'a>(&'a BTreeMap<Marketplace, BTreeMap<Source, Arc<MarketState>>>);
+struct WrittenMarkets<'a>(&'a BTreeMap<Marketplace, BTreeMap<Source, Arc<MarketState>>>, Times);
 
-struct WrittenSources<'a>(&'a BTreeMap<Source, Arc<MarketState>>);
+struct WrittenSources<'a>(&'a BTreeMap<Source, Arc<MarketState>>, Times);
 
 #[derive(Serialize)]
 struct WrittenMarket<'a> {
@@ -186,45 +207,47 @@ struct WrittenMarket<'a> {
 
 #[derive(Serialize)]
 struct WrittenRegister<'a, T> {
-    observed_at: ObservedAt,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed_at: Option<ObservedAt>,
     facts: &'a T,
 }
 
 impl Serialize for WrittenMarkets<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(marketplace, sources)| (marketplace, WrittenSources(sources))))
+        serializer.collect_map(self.0.iter().map(|(marketplace, sources)| (marketplace, WrittenSources(sources, self.1))))
     }
 }
 
 impl Serialize for WrittenSources<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(source, state)| (source, WrittenMarket::from(&**state))))
+        serializer.collect_map(self.0.iter().map(|(source, state)| (source, WrittenMarket::of(state, self.1))))
     }
 }
 
-impl<'a> From<&'a MarketState> for WrittenMarket<'a> {
-    fn from(state: &'a MarketState) -> Self {
-        fn register<T>(register: &Option<Register<T>>) -> Option<WrittenRegister<'_, T>> {
+impl<'a> WrittenMarket<'a> {
+    fn of(state: &'a MarketState, times: Times) -> Self {
+        let register_at = |observed_at| (times == Times::Always || observed_at != state.latest).then_some(observed_at);
+        fn register<T>(register: &Option<Register<T>>, at: impl Fn(ObservedAt) -> Option<ObservedAt>) -> Option<WrittenRegister<'_, T>> {
             register.as_ref().map(|register| WrittenRegister {
-                observed_at: register.observed_at,
+                observed_at: at(register.observed_at),
                 facts: &*register.facts,
             })
         }
         WrittenMarket {
             latest: state.latest,
-            prices: register(&state.prices),
-            buy_box: register(&state.buy_box),
-            statistics: register(&state.statistics),
-            buy_box_statistics: register(&state.buy_box_statistics),
-            history: register(&state.history),
-            offers: register(&state.offers),
-            attributes: register(&state.attributes),
+            prices: register(&state.prices, register_at),
+            buy_box: register(&state.buy_box, register_at),
+            statistics: register(&state.statistics, register_at),
+            buy_box_statistics: register(&state.buy_box_statistics, register_at),
+            history: register(&state.history, register_at),
+            offers: register(&state.offers, register_at),
+            attributes: register(&state.attributes, register_at),
         }
     }
 }
 
-impl<'a> From<&'a StoredProduct> for Written<'a> {
-    fn from(stored: &'a StoredProduct) -> Self {
+impl<'a> Written<'a> {
+    fn of(stored: &'a StoredProduct, times: Times) -> Self {
         let StoredProduct { product, revision, listing } = stored;
         let key = |name: &Option<String>| name.as_deref().map(name_key);
         Written {
@@ -244,7 +267,7 @@ impl<'a> From<&'a StoredProduct> for Written<'a> {
                 brand: key(&listing.brand),
                 category: key(&listing.category),
             },
-            markets: WrittenMarkets(&product.markets),
+            markets: WrittenMarkets(&product.markets, times),
         }
     }
 }
@@ -426,6 +449,7 @@ mod tests {
         })
     }
 
+    /// A marketplace, some of whose registers are of its newest record.
     fn market_state() -> impl Strategy<Value = MarketState> {
         let first = (observed_at(), register(prices()), register(buy_box()));
         let second = (
@@ -435,10 +459,10 @@ mod tests {
             register(offers()),
             register(attributes()),
         );
-        (first, second).prop_map(
-            |((latest, prices, buy_box), (statistics, buy_box_statistics, history, offers, attributes))| MarketState {
+        (first, second, any::<bool>()).prop_map(
+            |((latest, prices, buy_box), (statistics, buy_box_statistics, history, offers, attributes), is_of_latest)| MarketState {
                 latest,
-                prices,
+                prices: prices.map(|register| Register::new(if is_of_latest { latest } else { register.observed_at }, register.facts)),
                 buy_box,
                 statistics,
                 buy_box_statistics,
@@ -488,11 +512,13 @@ mod tests {
 
         #[test]
         fn a_product_comes_back_from_its_document(stored in stored_product()) {
-            let json = to_json(&stored);
-            let read: StoredProduct = serde_json::from_slice::<ProductDocument>(&json).expect("what was written is read").into();
-            prop_assert_eq!(&read, &stored);
-            // A second turn writes the same bytes: nothing is lost to rounding or order.
-            prop_assert_eq!(to_json(&read), json);
+            for write in [to_json, to_catalog_json] {
+                let json = write(&stored);
+                let read: StoredProduct = serde_json::from_slice::<ProductDocument>(&json).expect("what was written is read").into();
+                prop_assert_eq!(&read, &stored);
+                // A second turn writes the same bytes: nothing is lost to rounding or order.
+                prop_assert_eq!(write(&read), json);
+            }
         }
     }
 
@@ -501,6 +527,23 @@ mod tests {
         let json = r#"{"asin":"B0D1XD1ZV3","revision":7,"first_seen":1,"last_updated":2,"markets":{}}"#;
         let stored: StoredProduct = serde_json::from_str::<ProductDocument>(json).expect("read").into();
         assert_eq!((stored.revision, stored.product.last_priced_at, stored.listing), (7, None, Listing::default()));
+    }
+
+    #[test]
+    fn in_a_catalog_a_register_says_its_time_only_where_it_is_not_of_the_newest_record() {
+        let [older, latest] = [1, 2].map(|minutes| ObservedAt {
+            last_update: KeepaMinutes(minutes),
+            fetched_at: UnixMillis(7),
+        });
+        let mut state = MarketState::observed(latest);
+        state.prices = Some(Register::new(latest, PriceFacts::default()));
+        state.offers = Some(Register::new(older, OfferFacts::default()));
+        let times = |times| {
+            let written = serde_json::to_value(WrittenMarket::of(&state, times)).expect("JSON");
+            ["prices", "offers"].map(|register| written[register]["observed_at"]["last_update"].as_i64())
+        };
+        assert_eq!(times(Times::OtherThanLatest), [None, Some(1)]);
+        assert_eq!(times(Times::Always), [Some(2), Some(1)]);
     }
 
     #[test]

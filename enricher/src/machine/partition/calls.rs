@@ -32,7 +32,7 @@ pub(super) enum Call {
     },
     Writing {
         began: Duration,
-        writes: Arc<[Write<StoredProduct>]>,
+        writes: Arc<Vec<Write<StoredProduct>>>,
         jobs: Vec<Job>,
         ended: Ended,
     },
@@ -153,7 +153,8 @@ impl Partition {
                 let found = products.iter().rposition(Option::is_some);
                 let new = found.map_or(products.len(), |last| products.len() - last - 1);
                 self.new_in_a_row = new + if found.is_some() { 0 } else { self.new_in_a_row };
-                let read = asins.into_iter().zip(products).collect();
+                let shared = products.into_iter().map(|product| product.map(Versioned::shared));
+                let read = asins.into_iter().zip(shared).collect();
                 self.merge(call.number, began, jobs, read, common);
                 return;
             }
@@ -167,7 +168,7 @@ impl Partition {
     }
 
     /// Merges; writes what changes and is done with the rest.
-    fn merge(&mut self, number: u64, began: Duration, jobs: Vec<Job>, mut read: HashMap<Asin, Option<Versioned<StoredProduct>>>, common: &mut Common) {
+    fn merge(&mut self, number: u64, began: Duration, jobs: Vec<Job>, mut read: HashMap<Asin, Option<Versioned<Arc<StoredProduct>>>>, common: &mut Common) {
         if self.closed {
             // Nothing was written yet, and nothing more is.
             common.catalog_answered(began, None);
@@ -193,9 +194,9 @@ impl Partition {
                 continue;
             }
             if let Some(held) = held
-                && job.perhaps_written.as_ref() == Some(&held.value)
+                && job.perhaps_written.as_ref() == Some(&*held.value)
             {
-                let product = held.value.clone();
+                let product = Arc::clone(&held.value);
                 self.is_done(&mut ended, job, Some(product));
                 continue;
             }
@@ -203,7 +204,7 @@ impl Partition {
             job.fates = decision.fates;
             match decision.write {
                 None => {
-                    let product = held.filter(|_| decision.publish).map(|held| held.value.clone());
+                    let product = held.filter(|_| decision.publish).map(|held| Arc::clone(&held.value));
                     self.is_done(&mut ended, job, product);
                 }
                 Some(product) => {
@@ -228,7 +229,7 @@ impl Partition {
             self.publish(number, ended, common);
             return;
         }
-        let writes: Arc<[Write<StoredProduct>]> = writes.into();
+        let writes = Arc::new(writes);
         common.put(Output::Write {
             call: self.call(number),
             writes: Arc::clone(&writes),
@@ -248,13 +249,15 @@ impl Partition {
             common.take_late(true);
             return;
         };
+        // Whoever wrote them is done with them.
+        let writes = Arc::unwrap_or_clone(writes);
         let outcomes = match result {
             Ok(outcomes) if outcomes.len() == writes.len() => outcomes,
             other => {
                 let reason = other.map_or_else(|reason| reason, |outcomes| format!("{} outcomes for {} writes", outcomes.len(), writes.len()));
                 common.catalog_failed(began, reason);
-                for (mut job, write) in jobs.into_iter().zip(writes.iter()) {
-                    job.again = Some(write.clone());
+                for (mut job, write) in jobs.into_iter().zip(writes) {
+                    job.again = Some(write);
                     job.outcome_unknown = true;
                     self.do_again(job, common);
                 }
@@ -264,13 +267,13 @@ impl Partition {
         };
         let mut later = Vec::new();
         let mut put_off = None;
-        for ((mut job, write), outcome) in jobs.into_iter().zip(writes.iter()).zip(outcomes) {
+        for ((mut job, write), outcome) in jobs.into_iter().zip(writes).zip(outcomes) {
             match outcome {
                 WriteOutcome::Written(version) => self.was_written(&mut ended, job, write, version),
                 WriteOutcome::Conflict => self.met_a_conflict(job, write, common),
                 WriteOutcome::Retry { reason } => {
                     put_off = Some(format!("the catalog puts writes off: {reason}"));
-                    job.again = Some(write.clone());
+                    job.again = Some(write);
                     later.push(job);
                 }
                 WriteOutcome::Refused { reason } => self.was_refused(job, reason, common),
@@ -281,22 +284,23 @@ impl Partition {
         self.publish(id.number, ended, common);
     }
 
-    fn was_written(&mut self, ended: &mut Ended, job: Job, write: &Write<StoredProduct>, version: Version) {
+    fn was_written(&mut self, ended: &mut Ended, job: Job, write: Write<StoredProduct>, version: Version) {
         self.lane(job.group.asin).put_off = 0;
+        let value = Arc::new(write.value);
         self.cache.put(Versioned {
-            value: write.value.clone(),
+            value: Arc::clone(&value),
             version,
         });
-        self.is_done(ended, job, Some(write.value.clone()));
+        self.is_done(ended, job, Some(value));
     }
 
     /// Somebody else wrote, or we did and were not told: reads and merges again.
-    fn met_a_conflict(&mut self, mut job: Job, write: &Write<StoredProduct>, common: &mut Common) {
+    fn met_a_conflict(&mut self, mut job: Job, write: Write<StoredProduct>, common: &mut Common) {
         common.tally.conflicts += 1;
         self.new_in_a_row = 0;
         job.is_known = true;
         self.cache.remove(job.group.asin);
-        job.perhaps_written = job.outcome_unknown.then(|| write.value.clone());
+        job.perhaps_written = job.outcome_unknown.then_some(write.value);
         job.outcome_unknown = false;
         self.do_again(job, common);
     }
@@ -349,7 +353,7 @@ impl Partition {
     }
 
     /// The catalog is done with a job.
-    fn is_done(&self, ended: &mut Ended, job: Job, product: Option<StoredProduct>) {
+    fn is_done(&self, ended: &mut Ended, job: Job, product: Option<Arc<StoredProduct>>) {
         let last = job.fates.last().and_then(|&(offset, _)| self.open.record(offset));
         if let (Some(product), Some(cause)) = (product, last) {
             ended.publications.push(Publication {

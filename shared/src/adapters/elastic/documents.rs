@@ -41,7 +41,7 @@ impl Document for StoredProduct {
     fn to_source(&self) -> Vec<u8> {
         let words = json_bytes(&words::of_product(self));
         let texts = json_bytes(&languages::texts(&self.product));
-        with_fields(wire::product::to_json(self), [("words", words), ("texts", texts)])
+        with_fields(wire::product::to_catalog_json(self), [("words", words), ("texts", texts)])
     }
 
     fn from_source(source: &str) -> serde_json::Result<Self> {

@@ -58,7 +58,7 @@ pub(super) fn row(write: &Write<StoredProduct>) -> RowWrite {
         optional_integer(listing.score.map(|score| score.0)),
     ];
     columns.extend(Marketplace::ALL.map(|marketplace| optional_integer(listing.prices.get(&marketplace).copied())));
-    let document = String::from_utf8(wire::product::to_json(&write.value)).expect("JSON is UTF-8");
+    let document = String::from_utf8(wire::product::to_catalog_json(&write.value)).expect("JSON is UTF-8");
     RowWrite {
         id: product.asin.to_string(),
         condition: write.condition.clone(),

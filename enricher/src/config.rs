@@ -13,10 +13,11 @@ pub struct Config {
     ///
     /// - `MARKETS`: in which order names are looked for. Every marketplace that Keepa knows is stored.
     /// - `STALE_AFTER` and `LEG_STALE_AFTER`, for the prices that lists filter by.
-    /// - `ENRICHER_BATCH_PRODUCTS` (250): products written at once.
+    /// - `ENRICHER_BATCH_PRODUCTS` (100): products written at once. With more, the buffers hold no second batch while the first is
+    ///   on its way.
     /// - `ENRICHER_LINGER` (10ms): how long the first of them waits for others.
-    /// - `ENRICHER_WRITES` (4): calls of the catalog at a time, at most.
-    /// - `ENRICHER_BUFFER_BYTES` (12 MiB): what is held per partition before it is paused; of all together, three times that.
+    /// - `ENRICHER_WRITES` (8): calls of the catalog at a time, at most.
+    /// - `ENRICHER_BUFFER_BYTES` (8 MiB): what is held per partition before it is paused; of all together, three times that.
     /// - `MERGE_CACHE_BYTES` (16 MiB): how much merged state is kept, all partitions together.
     /// - `ENRICHER_KNOWN_RECORDS` (400,000): settled records that are known again, all partitions together.
     /// - `DLQ_LIMIT_PERCENT` (50): a partition with a greater share of refused records halts; 100 never halts.
@@ -26,7 +27,7 @@ pub struct Config {
     pub drain: Duration,
 }
 
-/// Two batches: a handful of new articles among known ones says nothing of the next.
+/// Five batches: a handful of new articles among known ones says nothing of the next.
 const NEW_IN_A_ROW: usize = 500;
 
 impl Config {
@@ -34,14 +35,14 @@ impl Config {
     #[must_use]
     pub fn read(environment: &Environment) -> Self {
         const MIB: usize = 1024 * 1024;
-        let high_water_bytes = environment.integer("ENRICHER_BUFFER_BYTES", 12 * MIB, 1024..=1024 * MIB);
+        let high_water_bytes = environment.integer("ENRICHER_BUFFER_BYTES", 8 * MIB, 1024..=1024 * MIB);
         Config {
             machine: Settings {
                 markets: environment.markets(),
                 staleness: environment.staleness(),
-                batch_products: environment.integer("ENRICHER_BATCH_PRODUCTS", 250, 1..=10_000),
+                batch_products: environment.integer("ENRICHER_BATCH_PRODUCTS", 100, 1..=10_000),
                 linger: environment.duration("ENRICHER_LINGER", Duration::from_millis(10)),
-                max_calls: environment.integer("ENRICHER_WRITES", 4, 1..=64),
+                max_calls: environment.integer("ENRICHER_WRITES", 8, 1..=64),
                 high_water_bytes,
                 low_water_bytes: high_water_bytes / 2,
                 member_bytes: high_water_bytes.saturating_mul(3),

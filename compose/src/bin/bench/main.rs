@@ -23,7 +23,7 @@ use report::Report;
 
 const HELP: &str = "bench: what the product achieves beside what this machine can do
 
-  bench NAME [--records N] [--rounds N] [--seed N] [--seconds N] [--out FILE]
+  bench NAME [--records N] [--rounds N] [--seed N] [--seconds N] [--order close|shuffled] [--out FILE]
 
   enricher   Kafka to Elasticsearch: first fill, replay, overwrite; beside _bulk, reading alone, a bare loop and the
              classic Python design
@@ -33,6 +33,8 @@ const HELP: &str = "bench: what the product achieves beside what this machine ca
   detector   a sweep over a million products
   start      how soon a process answers, how large it is
   all        all of them
+
+  --order    how the marketplaces of an article lie for the enricher; both without it
 
 Needs KAFKA_BROKERS and ELASTICSEARCH_URL; compose/bench NAME starts servers for it.";
 
@@ -49,6 +51,7 @@ struct Plans {
     rounds: usize,
     seed: u64,
     seconds: u64,
+    orders: Vec<Order>,
     out: Option<PathBuf>,
 }
 
@@ -64,6 +67,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Plans> {
         rounds: 3,
         seed: 20_260_710,
         seconds: 20,
+        orders: vec![Order::Close, Order::Shuffled],
         out: None,
     };
     while let Some(name) = arguments.next() {
@@ -77,6 +81,13 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Plans> {
             "--rounds" => plans.rounds = usize::try_from(number()?)?,
             "--seed" => plans.seed = u64::from(number()?),
             "--seconds" => plans.seconds = u64::from(number()?),
+            "--order" => {
+                plans.orders = match value.as_str() {
+                    "close" => vec![Order::Close],
+                    "shuffled" => vec![Order::Shuffled],
+                    _ => bail!("--order is {value}: close or shuffled is expected"),
+                }
+            }
             "--out" => plans.out = Some(value.into()),
             _ => bail!("{name} is unknown"),
         }
@@ -146,7 +157,7 @@ async fn enricher_rounds(plans: &Plans) -> anyhow::Result<Vec<end_to_end::Round>
     end_to_end::warm_up(plans.seed).await?;
     let mut rounds = Vec::new();
     for round in 0..plans.rounds {
-        for order in [Order::Close, Order::Shuffled] {
+        for &order in &plans.orders {
             eprintln!("round {} of {}, {order:?}", round + 1, plans.rounds);
             let round = end_to_end::round(plans.records, order, plans.seed).await?;
             for (name, measured) in &round.measured {

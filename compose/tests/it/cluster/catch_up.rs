@@ -28,6 +28,8 @@ const LEAST_OF_EVEN: f64 = 0.33;
 /// Articles among which records are shared: five records fold into one document.
 const PER_ARTICLE: usize = 5;
 const BULK: usize = 2_000;
+/// Looking costs the enricher time that the bare loop has for itself.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 fn records() -> usize {
     usize::try_from(whole_number("CATCH_UP_RECORDS", 10_000)).expect("a number of records")
@@ -90,7 +92,7 @@ async fn catch_up(bench: &Bench) -> CaughtUp {
             if i64::try_from(accounts.settled.values().sum::<u64>()).expect("few") >= todo {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     };
     tokio::time::timeout(patience(), reading).await.expect("it catches up");

@@ -15,7 +15,7 @@ use super::services::Service;
 const FIRST: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What may be on its way: `ENRICHER_WRITES` calls of `ENRICHER_BATCH_PRODUCTS`, but for the one that all others stand behind.
-const IN_FLIGHT: i64 = 3 * 250;
+const IN_FLIGHT: i64 = 7 * 100;
 
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let waiting = async {

@@ -271,6 +271,7 @@ fn an_article_that_met_a_conflict_is_read_however_many_others_are_new() {
     // The other one is new, which says nothing of this one.
     bench.carry_out(vec![new]);
     assert_eq!(brief(&only(bench.step(wait))), "read 1");
+    assert_eq!(bench.machine.tally().conflicts, 1);
 }
 
 #[test]

@@ -88,7 +88,14 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Plans> {
                     _ => bail!("--order is {value}: close or shuffled is expected"),
                 }
             }
-            "--out" => plans.out = Some(value.into()),
+            "--out" => {
+                let out = PathBuf::from(value);
+                ensure!(
+                    out.extension().is_none_or(|extension| extension != "json"),
+                    "--out is for people: the values go beside it, to .json"
+                );
+                plans.out = Some(out);
+            }
             _ => bail!("{name} is unknown"),
         }
     }

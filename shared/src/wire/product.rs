@@ -5,7 +5,7 @@
 //!
 //! Most registers of a marketplace are of its newest record. On the topic every register says when it was observed, as
 //! version 1 of the message promises; in a catalog, which nobody else reads, only one that was observed at another time
-//! than the marketplace's `latest`: a quarter of all bytes would be that one time over and over.
+//! than the marketplace's `latest`: up to a quarter of all bytes would be that one time over and over.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -275,32 +275,27 @@ function mark(entry, change) {
   setText(entry.row.querySelector(".mark"), word("change", change));
 }
 
+function unmark(id, entry) {
+  if (entry.row.dataset.change === "closed") {
+    entry.row.remove();
+    shown.delete(id);
+  } else {
+    delete entry.row.dataset.change;
+    setText(entry.row.querySelector(".mark"), "");
+  }
+}
+
 function clearMarks() {
   const now = Date.now();
   for (const [id, entry] of shown) {
     if (!entry.row.dataset.change || entry.until > now) continue;
-    if (entry.row.dataset.change === "closed") {
-      if (isLookedAt()) continue;
-      entry.row.remove();
-      shown.delete(id);
-    } else {
-      delete entry.row.dataset.change;
-      setText(entry.row.querySelector(".mark"), "");
-    }
+    if (entry.row.dataset.change !== "closed" || !isLookedAt()) unmark(id, entry);
   }
 }
 
 /** To another question no row is new, better or closed. Rows that it has as well stay, and with them the focus. */
 function dropMarks() {
-  for (const [id, entry] of shown) {
-    if (entry.row.dataset.change === "closed") {
-      entry.row.remove();
-      shown.delete(id);
-    } else if (entry.row.dataset.change) {
-      delete entry.row.dataset.change;
-      setText(entry.row.querySelector(".mark"), "");
-    }
-  }
+  for (const [id, entry] of shown) if (entry.row.dataset.change) unmark(id, entry);
 }
 
 function entryOf(item, change) {

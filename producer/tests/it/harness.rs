@@ -53,7 +53,7 @@ impl io::Write for KeySearch {
         if line.contains(KEY_MARK) || (is_shown && line.contains(PAYLOAD_MARK)) {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line.clone().into_owned());
         }
-        let is_ours = (line.contains(" producer::") || line.contains(" shared::health")) && !line.contains("TRACE");
+        let is_ours = (line.contains(" producer::") || line.contains(" shared::")) && !line.contains("TRACE");
         if is_ours && std::env::var_os("SHOW_LOGS").is_some() {
             eprint!("{line}");
         }

@@ -11,13 +11,15 @@
 //!   does not exist is refused before it ends tansu's storage task, and a storage task that ended is started again.
 //! - *Retention* (`broker/retention.rs`): records older than the retention go, and the oldest go early when the file
 //!   exceeds its limit. Space is given back.
-//! - *Groups* start without members: all of them lived in the process that ended.
+//! - *Groups* start without members: all of them lived in the process that ended. What the coordinator keeps of a member
+//!   that is gone is forgotten (`broker/groups.rs`), or the others would wait for it for ever.
 //! - *Threads* are its own (`broker/engine.rs`): SQLite blocks them, and what tansu says on them is not heard. It logs every
 //!   integer it decodes at info, keys and values at others.
 
 mod engine;
 mod fetch;
 mod gate;
+mod groups;
 mod log_file;
 mod retention;
 

@@ -34,6 +34,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::Groups;
+use super::groups::forget_the_gone;
 use super::log_file::{LogFile, StoredPartition, TopicName};
 
 #[derive(Clone)]
@@ -203,7 +204,7 @@ impl fmt::Debug for Gate {
     }
 }
 
-/// Writes the storage trait out: every call goes through the gate as it is, but for `produce`.
+/// Writes the storage trait out: every call goes through the gate as it is, but for `produce` and `update_group`.
 macro_rules! through_the_gate {
     ($(async fn $name:ident(&self $(, $arg:ident: $ty:ty)*) -> $ret:ty;)*) => {
         #[async_trait]
@@ -233,6 +234,27 @@ macro_rules! through_the_gate {
                     Err(_) => self.heal(&mut storage).await,
                 }
                 result
+            }
+
+            /// Stores a group, without what it keeps of members that are gone. The coordinator goes by what it stored, so it
+            /// is told that somebody else was sooner, and tries again from there.
+            async fn update_group(
+                &self,
+                group_id: &str,
+                detail: GroupDetail,
+                version: Option<Version>,
+            ) -> Result<Version, UpdateError<GroupDetail>> {
+                let mended = forget_the_gone(&detail);
+                let mut storage = self.shared.storage.lock().await;
+                let stored = storage.update_group(group_id, mended.clone().unwrap_or(detail), version).await;
+                match (stored, mended) {
+                    (Ok(version), Some(current)) => Err(UpdateError::Outdated { current: Box::new(current), version }),
+                    (Ok(version), None) => Ok(version),
+                    (Err(error), _) => {
+                        self.heal(&mut storage).await;
+                        Err(error)
+                    }
+                }
             }
 
             /// Nobody asks for it: fetching goes another way.
@@ -286,9 +308,6 @@ through_the_gate! {
     async fn describe_topic_partitions(
         &self, topics: Option<&[TopicId]>, partition_limit: i32, cursor: Option<Topition>
     ) -> Result<Vec<DescribeTopicPartitionsResponseTopic>>;
-    async fn update_group(
-        &self, group_id: &str, detail: GroupDetail, version: Option<Version>
-    ) -> Result<Version, UpdateError<GroupDetail>>;
     async fn init_producer(
         &self, transaction_id: Option<&str>, transaction_timeout_ms: i32, producer_id: Option<i64>,
         producer_epoch: Option<i16>

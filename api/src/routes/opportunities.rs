@@ -378,7 +378,7 @@ async fn list(api: Arc<Api>, asked: Asked) -> Result<OpportunityListDocument, Fe
     let surroundings = api.surroundings().await?;
     let notice = asked.notice(surroundings.min_margin_percent(api.config.min_margin_percent));
     let (now, staleness) = (api.now(), api.config.staleness);
-    let page = api.catalog.search_opportunities(&asked.query(now, staleness)).await?;
+    let page = api.catalog.list_opportunities(&asked.query(now, staleness)).await?;
     Ok(OpportunityListDocument {
         items: page
             .items
@@ -443,7 +443,7 @@ impl AlternativeDocument {
 
 impl OpportunityDocument {
     /// An opportunity as shown at some instant: the ages of its legs count from now.
-    fn of(opportunity: Opportunity, now: UnixMillis, staleness: Staleness) -> Self {
+    fn of<C>(opportunity: Opportunity<C>, now: UnixMillis, staleness: Staleness) -> Self {
         let is_active = opportunity.is_active_at(now, staleness);
         let closed_reason = match opportunity.closed_reason {
             Some(reason) => Some(Closed(reason.name())),

@@ -10,7 +10,7 @@ use poem::{Endpoint, Request, Response};
 use serde_json::Value;
 use shared::adapters::embedded::catalog::EmbeddedCatalog;
 use shared::config::Environment;
-use shared::domain::{Asin, Opportunity, OpportunityId, StoredProduct, UnixMillis};
+use shared::domain::{Asin, ListedOpportunity, Opportunity, OpportunityId, StoredProduct, UnixMillis};
 use shared::health::Health;
 use shared::ports::Catalog;
 use shared::ports::catalog::{
@@ -71,6 +71,11 @@ impl Catalog for FlakyCatalog {
     async fn search_opportunities(&self, query: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError> {
         self.searches.fetch_add(1, Ordering::SeqCst);
         self.reach()?.search_opportunities(query).await
+    }
+
+    async fn list_opportunities(&self, query: &OpportunityQuery) -> Result<Page<ListedOpportunity>, CatalogError> {
+        self.searches.fetch_add(1, Ordering::SeqCst);
+        self.reach()?.list_opportunities(query).await
     }
 
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {

@@ -9,7 +9,7 @@ use shared::adapters::embedded::catalog::EmbeddedCatalog;
 use shared::adapters::kafka::{Record, RecordOffset, Topic};
 use shared::config::Environment;
 use shared::domain::opportunity::EventKind;
-use shared::domain::{Asin, Opportunity, OpportunityId, Percentage, StoredProduct, UnixMillis};
+use shared::domain::{Asin, ListedOpportunity, Opportunity, OpportunityId, Percentage, StoredProduct, UnixMillis};
 use shared::ports::catalog::{
     CatalogError, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
 };
@@ -60,6 +60,9 @@ impl Catalog for Dying {
     }
     async fn search_opportunities(&self, query: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError> {
         self.inner.search_opportunities(query).await
+    }
+    async fn list_opportunities(&self, query: &OpportunityQuery) -> Result<Page<ListedOpportunity>, CatalogError> {
+        self.inner.list_opportunities(query).await
     }
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {
         self.inner.statistics(priced_after, legs_since).await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::adapters::kafka::RecordOffset;
 use shared::domain::Marketplace::{ES, IT, UK};
 use shared::domain::opportunity::ClosedReason;
-use shared::domain::{Marketplace, Opportunity, OpportunityId};
+use shared::domain::{ListedOpportunity, Marketplace, Opportunity, OpportunityId};
 use shared::ports::catalog::{CatalogError, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned};
 
 use super::*;
@@ -98,6 +98,9 @@ impl Catalog for Faulty {
     }
     async fn search_opportunities(&self, query: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError> {
         self.inner.search_opportunities(query).await
+    }
+    async fn list_opportunities(&self, query: &OpportunityQuery) -> Result<Page<ListedOpportunity>, CatalogError> {
+        self.inner.list_opportunities(query).await
     }
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {
         self.inner.statistics(priced_after, legs_since).await

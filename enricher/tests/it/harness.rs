@@ -15,7 +15,7 @@ use shared::adapters::embedded::broker::EmbeddedBroker;
 use shared::adapters::embedded::catalog::EmbeddedCatalog;
 use shared::adapters::kafka::{EventLog, EventLogConfig, Intake, Intakes as _, Lease, LeaseLost, Record, RecordOffset, Topic};
 use shared::config::Environment;
-use shared::domain::{Asin, Marketplace, Opportunity, OpportunityId, Product, StoredProduct, UnixMillis};
+use shared::domain::{Asin, ListedOpportunity, Marketplace, Opportunity, OpportunityId, Product, StoredProduct, UnixMillis};
 use shared::health::{Condition as Health, Health as Board};
 use shared::ports::catalog::{
     CatalogError, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Version, Versioned, Write, WriteOutcome,
@@ -437,6 +437,10 @@ impl Catalog for FaultyCatalog {
 
     async fn search_opportunities(&self, query: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError> {
         self.inner.search_opportunities(query).await
+    }
+
+    async fn list_opportunities(&self, query: &OpportunityQuery) -> Result<Page<ListedOpportunity>, CatalogError> {
+        self.inner.list_opportunities(query).await
     }
 
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {

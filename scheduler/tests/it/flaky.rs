@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use shared::adapters::embedded::catalog::EmbeddedCatalog;
-use shared::domain::{Asin, Opportunity, OpportunityId, StoredProduct, UnixMillis};
+use shared::domain::{Asin, ListedOpportunity, Opportunity, OpportunityId, StoredProduct, UnixMillis};
 use shared::ports::Catalog;
 use shared::ports::catalog::{
     CatalogError, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
@@ -84,6 +84,10 @@ impl Catalog for FlakyCatalog {
 
     async fn search_opportunities(&self, query: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError> {
         self.inner.search_opportunities(query).await
+    }
+
+    async fn list_opportunities(&self, query: &OpportunityQuery) -> Result<Page<ListedOpportunity>, CatalogError> {
+        self.inner.list_opportunities(query).await
     }
 
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {

@@ -249,9 +249,9 @@ pub(super) fn place_of_product(stored: &StoredProduct, sort: ProductSort) -> Pla
 }
 
 /// Where an opportunity stands in an order.
-pub(super) fn place_of_opportunity(opportunity: &Opportunity, sort: OpportunitySort) -> Place {
+pub(super) fn place_of_opportunity<C>(opportunity: &Opportunity<C>, sort: OpportunitySort) -> Place {
     let net = opportunity.net.as_ref();
-    let percentage = |of: fn(&Net) -> Option<Percentage>| net.and_then(of).map_or(SortValue::Missing, |percentage| SortValue::Integer(percentage.0));
+    let percentage = |of: fn(&Net<C>) -> Option<Percentage>| net.and_then(of).map_or(SortValue::Missing, |percentage| SortValue::Integer(percentage.0));
     let value = match sort {
         OpportunitySort::Profit => net.map_or(SortValue::Missing, |net| SortValue::Integer(net.profit.minor)),
         OpportunitySort::Roi => percentage(|net| net.roi),

@@ -26,6 +26,6 @@ pub use listing::{Listing, StoredProduct};
 pub use margin::Percentage;
 pub use marketplace::Marketplace;
 pub use money::{Currency, ExchangeRate, Money};
-pub use opportunity::{Opportunity, OpportunityId};
+pub use opportunity::{ListedOpportunity, Opportunity, OpportunityId};
 pub use product::{Effect, MarketState, ObservedAt, Product, Register, ShownPrice, Source, Staleness};
 pub use rates::ExchangeRates;

@@ -15,7 +15,7 @@ use super::margin::Percentage;
 use super::marketplace::Marketplace;
 use super::money::{Currency, Money};
 use super::product::Staleness;
-use super::profit::{Net, Route};
+use super::profit::{Costs, Net, Route, Unread};
 
 /// `ASIN:SOURCE:TARGET`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -183,7 +183,7 @@ pub struct RatesUsed {
 
 /// A gap between two marketplaces, open or closed. Closed ones keep the numbers they last had.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opportunity {
+pub struct Opportunity<C = Costs> {
     /// ASIN and route.
     pub id: OpportunityId,
     /// For people.
@@ -209,7 +209,7 @@ pub struct Opportunity {
     /// Rates used, unless both legs are in EUR.
     pub exchange_rate: Option<RatesUsed>,
     /// What is left of it for the configured seller; none where the costs of the route are not known.
-    pub net: Option<Net>,
+    pub net: Option<Net<C>>,
     /// What speaks for and against it, as of its last evaluation.
     pub assessment: Option<Assessment>,
     /// Open, as of the last evaluation; see [`Opportunity::is_active_at`].
@@ -234,7 +234,10 @@ pub struct Opportunity {
     pub evaluation: Evaluation,
 }
 
-impl Opportunity {
+/// An opportunity as lists show it: without what its ledger is computed from.
+pub type ListedOpportunity = Opportunity<Unread>;
+
+impl<C> Opportunity<C> {
     /// What is bought and sold.
     #[must_use]
     pub fn route(&self) -> Route {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use crate::domain::{Asin, ExchangeRates, Marketplace, Opportunity, OpportunityId, Percentage, StoredProduct, TrapReason, UnixMillis};
+use crate::domain::{Asin, ExchangeRates, ListedOpportunity, Marketplace, Opportunity, OpportunityId, Percentage, StoredProduct, TrapReason, UnixMillis};
 
 /// Identifies the state of a document that was read; a write conditional on it fails if somebody wrote since.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -408,8 +408,11 @@ pub trait Catalog: Send + Sync + 'static {
     /// Writes opportunities conditionally; no id occurs twice.
     async fn write_opportunities(&self, writes: &[Write<Opportunity>]) -> Result<Vec<WriteOutcome>, CatalogError>;
 
-    /// Searches opportunities.
+    /// Searches opportunities, with what their ledgers are computed from.
     async fn search_opportunities(&self, query: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError>;
+
+    /// Finds the same page as [`Catalog::search_opportunities`], for a list: less is read.
+    async fn list_opportunities(&self, query: &OpportunityQuery) -> Result<Page<ListedOpportunity>, CatalogError>;
 
     /// Counts; a product is active if priced after `priced_after`, an opportunity if open and its oldest leg is not before `legs_since`.
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError>;

@@ -13,7 +13,7 @@ use super::Catalog;
 use super::catalog::{
     CatalogError, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
 };
-use crate::domain::{Asin, Opportunity, OpportunityId, StoredProduct, UnixMillis};
+use crate::domain::{Asin, ListedOpportunity, Opportunity, OpportunityId, StoredProduct, UnixMillis};
 
 /// Passes calls on to the catalog inside, until it is too late.
 pub struct EndingCatalog {
@@ -73,6 +73,10 @@ impl Catalog for EndingCatalog {
 
     async fn search_opportunities(&self, query: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError> {
         self.in_time(self.inner.search_opportunities(query)).await
+    }
+
+    async fn list_opportunities(&self, query: &OpportunityQuery) -> Result<Page<ListedOpportunity>, CatalogError> {
+        self.in_time(self.inner.list_opportunities(query)).await
     }
 
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {

@@ -12,9 +12,11 @@ use crate::domain::profit::{Costs, Net};
 use crate::domain::{Asin, Assessment, Currency, Marketplace, Money, Opportunity, OpportunityId, Percentage, UnixMillis};
 
 /// One opportunity. Times are Unix milliseconds, amounts minor units, percentages hundredths (1459 = 14.59 %).
+/// `C` is `Unread` where lists read it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "C: Deserialize<'de>"))]
 #[allow(missing_docs)]
-pub struct OpportunityDocument {
+pub struct OpportunityDocument<C = Costs> {
     pub id: OpportunityId,
     pub asin: Asin,
     pub source_market: Marketplace,
@@ -41,7 +43,7 @@ pub struct OpportunityDocument {
     pub exchange_rate: Option<RatesUsedDocument>,
     /// What is left of it for the configured seller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub net: Option<NetDocument>,
+    pub net: Option<NetDocument<C>>,
     /// What speaks for and against it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assessment: Option<Assessment>,
@@ -63,17 +65,17 @@ pub struct OpportunityDocument {
 /// A profit: euro cents, hundredths of percent, and what the ledger is computed from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct NetDocument {
+pub struct NetDocument<C = Costs> {
     pub profit: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roi: Option<Percentage>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffer: Option<Percentage>,
-    pub costs: Costs,
+    pub costs: C,
 }
 
-impl From<Net> for NetDocument {
-    fn from(net: Net) -> Self {
+impl<C> From<Net<C>> for NetDocument<C> {
+    fn from(net: Net<C>) -> Self {
         NetDocument {
             profit: net.profit.minor,
             roi: net.roi,
@@ -83,8 +85,8 @@ impl From<Net> for NetDocument {
     }
 }
 
-impl From<NetDocument> for Net {
-    fn from(document: NetDocument) -> Self {
+impl<C> From<NetDocument<C>> for Net<C> {
+    fn from(document: NetDocument<C>) -> Self {
         Net {
             profit: Money::new(document.profit, Currency::EUR),
             roi: document.roi,
@@ -163,8 +165,8 @@ impl From<Opportunity> for OpportunityDocument {
     }
 }
 
-impl From<OpportunityDocument> for Opportunity {
-    fn from(document: OpportunityDocument) -> Self {
+impl<C> From<OpportunityDocument<C>> for Opportunity<C> {
+    fn from(document: OpportunityDocument<C>) -> Self {
         Opportunity {
             id: document.id,
             title: document.title,

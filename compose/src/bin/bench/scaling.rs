@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
 use serde::Serialize;
 use shared::config::Environment;
-use shared::domain::{Asin, Opportunity, OpportunityId, StoredProduct, UnixMillis};
+use shared::domain::{Asin, ListedOpportunity, Opportunity, OpportunityId, StoredProduct, UnixMillis};
 use shared::health::Health;
 use shared::ports::Ports;
 use shared::ports::catalog::{
@@ -189,6 +189,10 @@ impl Catalog for NullCatalog {
     }
 
     async fn search_opportunities(&self, _: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError> {
+        Ok(nothing())
+    }
+
+    async fn list_opportunities(&self, _: &OpportunityQuery) -> Result<Page<ListedOpportunity>, CatalogError> {
         Ok(nothing())
     }
 

@@ -120,9 +120,14 @@ pub(super) fn bulk_write<T: Document>(write: &Write<T>) -> BulkWrite {
 
 /// Decodes a stored document.
 pub(super) fn decode<T: Document>(id: &str, source: &RawValue) -> Result<T, CatalogError> {
-    T::from_source(source.get()).map_err(|error| CatalogError::Misconfigured {
+    T::from_source(source.get()).map_err(|error| unreadable(id, &error))
+}
+
+/// A stored document that is not what we write.
+pub(super) fn unreadable(id: &str, error: &serde_json::Error) -> CatalogError {
+    CatalogError::Misconfigured {
         reason: format!("the stored document {id:?} cannot be read: {error}"),
-    })
+    }
 }
 
 /// The version of a document as Elasticsearch tells it.

@@ -45,7 +45,8 @@ use self::client::{Client, malformed};
 use self::documents::Document;
 use self::schema::Collection;
 use crate::adapters::paging::{StateList, place_of_opportunity, place_of_product, place_of_state};
-use crate::domain::{Asin, Opportunity, OpportunityId, StoredProduct, UnixMillis};
+use crate::domain::profit::Unread;
+use crate::domain::{Asin, ListedOpportunity, Opportunity, OpportunityId, StoredProduct, UnixMillis};
 use crate::ports::Catalog;
 use crate::ports::catalog::{
     CatalogError, Condition, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
@@ -248,6 +249,12 @@ impl Catalog for ElasticCatalog {
         let place_of = |opportunity: &Opportunity| place_of_opportunity(opportunity, query.sort.field);
         let alias = self.alias(Collection::Opportunities);
         search::values::<OpportunityDocument, _>(&self.client, &alias, query, search::opportunities(query), place_of).await
+    }
+
+    async fn list_opportunities(&self, query: &OpportunityQuery) -> Result<Page<ListedOpportunity>, CatalogError> {
+        let place_of = |opportunity: &ListedOpportunity| place_of_opportunity(opportunity, query.sort.field);
+        let alias = self.alias(Collection::Opportunities);
+        search::values::<OpportunityDocument<Unread>, _>(&self.client, &alias, query, search::opportunities(query), place_of).await
     }
 
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {

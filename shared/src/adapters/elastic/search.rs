@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::client::{Client, malformed};
-use super::documents::{Document, decode, version};
+use super::documents::{Document, decode, unreadable, version};
 use super::languages::Language;
 use crate::adapters::paging::{Paged, Place, SortValue, StateList};
 use crate::adapters::words;
@@ -310,7 +310,6 @@ pub(super) async fn values<D, T>(
 ) -> Result<Page<T>, CatalogError>
 where
     D: DeserializeOwned + Into<T>,
-    T: Document,
 {
     let body = body(search, query.place()?, query.page_size());
     let answer = ask(client, alias, &body).await?;
@@ -320,7 +319,11 @@ where
     }
     // Something in it cannot be read: it is looked for and named.
     let answer: SearchAnswer<&RawValue> = serde_json::from_str(text).map_err(|error| malformed("a search", &error))?;
-    cut(answer, query, |hit| decode(&hit.id, hit.source), place_of)
+    let read = |hit: Hit<&RawValue>| {
+        let document: D = serde_json::from_str(hit.source.get()).map_err(|error| unreadable(&hit.id, &error))?;
+        Ok(document.into())
+    };
+    cut(answer, query, read, place_of)
 }
 
 async fn ask(client: &Client, alias: &str, body: &Value) -> Result<Bytes, CatalogError> {

@@ -27,7 +27,7 @@ mod tests;
 
 pub use costs::{Costs, Exchange, LedgerError, Origin, Route, Sourced};
 pub use ledger::{Effect, Ledger, Line, ledger};
-pub use net::Net;
+pub use net::{Net, Unread};
 pub use profile::{Cost, Fulfilment, ProfileError, RouteProfile, Seller, SellerProfile, UnitCosts};
 pub use referral::{Band, NotARule, ReferralRule, RuleKind, Step};
 pub use regime::{Regime, UnknownRegime};

@@ -5,18 +5,30 @@ use super::costs::{Costs, LedgerError, Route};
 use super::ledger::{buffer, money, roi};
 use crate::domain::margin::Percentage;
 use crate::domain::money::{Currency, Money};
+use serde::{Deserialize, Deserializer, Serialize};
 
-/// The profit of a route under costs that were resolved.
+/// The profit of a route under costs that were resolved. `C` is [`Unread`] where nobody asks for a ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Net {
+pub struct Net<C = Costs> {
     /// What the ledger is computed from.
-    pub costs: Costs,
+    pub costs: C,
     /// EUR.
     pub profit: Money,
     /// Of the capital tied up; none where there is none.
     pub roi: Option<Percentage>,
     /// How far the target price may fall; none where no price breaks even.
     pub buffer: Option<Percentage>,
+}
+
+/// Stands for [`Costs`] that were stored and not read: the most of a stored opportunity, of which lists show nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Unread;
+
+impl<'de> Deserialize<'de> for Unread {
+    /// Takes whatever stands there.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Unread)
+    }
 }
 
 impl Net {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
 use shared::domain::listing::name_key;
-use shared::domain::{Opportunity, Percentage, TrapReason};
+use shared::domain::profit::Unread;
+use shared::domain::{ListedOpportunity, Opportunity, Percentage, TrapReason};
 use shared::ports::catalog::{CatalogError, NameCount, OpportunityQuery, OpportunitySort};
+use shared::wire::OpportunityDocument;
 
 use super::samples::{CATEGORIES, MARKETS, NOUNS, asin, at, opportunities, opportunity_query, random};
 use super::{Subject, all_written, contract, creates};
@@ -159,6 +161,9 @@ async fn random_searches_equal_a_filter_over_a_list(subject: Arc<Subject>) {
         loop {
             let page = subject.catalog.search_opportunities(&query).await.unwrap();
             assert_eq!((page.total.value, page.total.exact), (expected.len() as u64, true), "{query:?}");
+            let listed = subject.catalog.list_opportunities(&query).await.unwrap();
+            assert_eq!((listed.total, &listed.next_cursor), (page.total, &page.next_cursor), "{query:?}");
+            assert_eq!(listed.items, page.items.iter().cloned().map(without_costs).collect::<Vec<_>>(), "{query:?}");
             found.extend(page.items);
             match page.next_cursor {
                 Some(cursor) => query.cursor = Some(cursor),
@@ -171,6 +176,12 @@ async fn random_searches_equal_a_filter_over_a_list(subject: Arc<Subject>) {
         hits += found.len();
     }
     assert!(hits > 1_000, "the random queries find too little to tell anything: {hits}");
+}
+
+/// What a list has of it.
+fn without_costs(opportunity: Opportunity) -> ListedOpportunity {
+    let document = serde_json::to_value(OpportunityDocument::from(opportunity)).unwrap();
+    serde_json::from_value::<OpportunityDocument<Unread>>(document).unwrap().into()
 }
 
 /// Every opportunity of the samples has a title.

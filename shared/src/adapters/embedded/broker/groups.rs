@@ -129,7 +129,15 @@ mod tests {
         let assignments = [SyncGroupRequestAssignment::default()
             .member_id(joined.member_id.clone())
             .assignment(Bytes::from_static(b"all"))];
-        let synced = groups.sync("g", joined.generation_id, &joined.member_id, None, Some("consumer"), Some("range"), Some(&assignments));
+        let synced = groups.sync(
+            "g",
+            joined.generation_id,
+            &joined.member_id,
+            None,
+            Some("consumer"),
+            Some("range"),
+            Some(&assignments),
+        );
         match synced.await {
             Ok(Body::SyncGroupResponse(response)) => response.error_code,
             other => panic!("{other:?}"),
@@ -142,7 +150,9 @@ mod tests {
         let path = folder.path().join("event_log.db");
         let file = LogFile::open(&path).await.expect("a file");
         let advertised = Url::parse("tcp://127.0.0.1:1").expect("a URL");
-        let gate = Gate::open(&path, "embedded", 1, advertised, file, tracing::Dispatch::none()).await.expect("a gate");
+        let gate = Gate::open(&path, "embedded", 1, advertised, file, tracing::Dispatch::none())
+            .await
+            .expect("a gate");
         let mut groups = gate.groups();
         let none = i16::from(ErrorCode::None);
 

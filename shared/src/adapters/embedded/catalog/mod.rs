@@ -37,7 +37,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use self::connection::{Session, classify, transaction};
 use self::table::{RowWrite, Table};
-use crate::domain::{Asin, Opportunity, OpportunityId, StoredProduct, UnixMillis};
+use crate::domain::{Asin, ListedOpportunity, Opportunity, OpportunityId, StoredProduct, UnixMillis};
 use crate::ports::Catalog;
 use crate::ports::catalog::{
     CatalogError, Facets, OpportunityQuery, Page, ProductQuery, StateKind, StateQuery, StateRecord, Statistics, Versioned, Write, WriteOutcome,
@@ -177,6 +177,11 @@ impl Catalog for EmbeddedCatalog {
     }
 
     async fn search_opportunities(&self, query: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError> {
+        let query = query.clone();
+        self.read(async move |connection| opportunities::search(connection, &query).await).await
+    }
+
+    async fn list_opportunities(&self, query: &OpportunityQuery) -> Result<Page<ListedOpportunity>, CatalogError> {
         let query = query.clone();
         self.read(async move |connection| opportunities::search(connection, &query).await).await
     }

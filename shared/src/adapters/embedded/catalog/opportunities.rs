@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use libsql::{Connection, Row, Value};
+use serde::de::DeserializeOwned;
 
 use super::connection::{column_integer, column_text};
 use super::filter::{Filter, Order};
@@ -94,8 +95,8 @@ fn trap_list(assessment: &Assessment) -> String {
     reasons.into_iter().fold(",".to_owned(), |list, reason| list + reason.name() + ",")
 }
 
-pub(super) fn decode(text: &str) -> Result<Opportunity, CatalogError> {
-    let document: OpportunityDocument = serde_json::from_str(text).map_err(|error| CatalogError::Misconfigured {
+pub(super) fn decode<C: DeserializeOwned>(text: &str) -> Result<Opportunity<C>, CatalogError> {
+    let document: OpportunityDocument<C> = serde_json::from_str(text).map_err(|error| CatalogError::Misconfigured {
         reason: format!("a stored opportunity cannot be read: {error}"),
     })?;
     Ok(document.into())
@@ -113,7 +114,7 @@ pub(super) async fn read(connection: &Connection, ids: &[OpportunityId]) -> Resu
     .await
 }
 
-pub(super) async fn search(connection: &Connection, query: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError> {
+pub(super) async fn search<C: DeserializeOwned>(connection: &Connection, query: &OpportunityQuery) -> Result<Page<Opportunity<C>>, CatalogError> {
     let from = ("opportunities", "SELECT document FROM opportunity_documents WHERE id = ?1");
     let decode = |row: &Row| decode(&column_text(row, 0)?);
     filter(query)

@@ -5,7 +5,7 @@ use libsql::Connection;
 use super::connection::{classify, column_integer, column_optional_integer, column_text, transaction};
 use super::opportunities;
 use super::products::price_column;
-use crate::domain::{Marketplace, Opportunity, Percentage, UnixMillis};
+use crate::domain::{ListedOpportunity, Marketplace, Percentage, UnixMillis};
 use crate::ports::catalog::{CatalogError, Facets, MarketStatistics, NameCount, RouteStatistics, Statistics};
 
 pub(super) async fn compute(connection: &Connection, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {
@@ -85,7 +85,7 @@ async fn count_names(
     connection: &Connection,
     column: &str,
     legs_since: UnixMillis,
-    name: impl Fn(Opportunity) -> Option<String>,
+    name: impl Fn(ListedOpportunity) -> Option<String>,
 ) -> Result<Vec<NameCount>, CatalogError> {
     let sql = format!(
         "SELECT d.document, n.count FROM (

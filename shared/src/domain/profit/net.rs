@@ -1,11 +1,12 @@
 //! [`Net`]: what an opportunity is worth to the configured seller. It holds what the ledger is computed from, so that the
 //! ledger of a stored opportunity comes out the same for ever, and the numbers that lists are filtered and sorted by.
 
+use serde::{Deserialize, Deserializer};
+
 use super::costs::{Costs, LedgerError, Route};
 use super::ledger::{buffer, money, roi};
 use crate::domain::margin::Percentage;
 use crate::domain::money::{Currency, Money};
-use serde::{Deserialize, Deserializer, Serialize};
 
 /// The profit of a route under costs that were resolved. `C` is [`Unread`] where nobody asks for a ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +21,9 @@ pub struct Net<C = Costs> {
     pub buffer: Option<Percentage>,
 }
 
-/// Stands for [`Costs`] that were stored and not read: the most of a stored opportunity, of which lists show nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Stands for [`Costs`] that were stored and not read: the most of a stored opportunity, of which lists show nothing. It
+/// cannot be written, so what was listed is never stored again without its costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unread;
 
 impl<'de> Deserialize<'de> for Unread {

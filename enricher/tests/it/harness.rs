@@ -249,15 +249,22 @@ impl Worker {
         self.shell.push_all(records);
         while self.intake.load().records > 0 {
             if !self.lease.is_held() {
-                return Err(LeaseLost);
+                return Err(self.fence());
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         if !self.lease.is_held() {
-            return Err(LeaseLost);
+            return Err(self.fence());
         }
         assert_eq!(self.intake.take_settled().map(|next| next.0), Some(self.next), "what is settled is let go");
         Ok(())
+    }
+
+    /// As the reading thread does before anybody hears of it. The task that waits for it as well ends with this worker, and
+    /// may not have come to it.
+    fn fence(&self) -> LeaseLost {
+        self.intake.fence();
+        LeaseLost
     }
 }
 

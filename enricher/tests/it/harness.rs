@@ -214,15 +214,8 @@ pub(crate) fn worker_of(ports: &Ports, config: Config, lease: Lease) -> Worker {
     let (shell, work) = Shell::new(&config, ports).expect("a publisher");
     let intake = Arc::clone(&shell).assigned(0, 1);
     let mut working = JoinSet::new();
-    let (working_shell, lost, fenced) = (Arc::clone(&shell), lease.clone(), Arc::clone(&intake));
-    working.spawn(async move {
-        let losing = async {
-            lost.lost().await;
-            fenced.fence();
-            std::future::pending::<()>().await;
-        };
-        working_shell.carry_out(work, losing).await.expect("no panic");
-    });
+    let working_shell = Arc::clone(&shell);
+    working.spawn(async move { working_shell.carry_out(work, std::future::pending::<()>()).await.expect("no panic") });
     Worker {
         shell,
         intake,
@@ -260,8 +253,7 @@ impl Worker {
         Ok(())
     }
 
-    /// As the reading thread does before anybody hears of it. The task that waits for it as well ends with this worker, and
-    /// may not have come to it.
+    /// As the reading thread does it.
     fn fence(&self) -> LeaseLost {
         self.intake.fence();
         LeaseLost

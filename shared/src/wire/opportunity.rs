@@ -74,8 +74,8 @@ pub struct NetDocument<C = Costs> {
     pub costs: C,
 }
 
-impl<C> From<Net<C>> for NetDocument<C> {
-    fn from(net: Net<C>) -> Self {
+impl From<Net> for NetDocument {
+    fn from(net: Net) -> Self {
         NetDocument {
             profit: net.profit.minor,
             roi: net.roi,

@@ -37,6 +37,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use elasticsearch::http::Method;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use config::{ElasticConfig, ElasticCredentials};
@@ -45,7 +46,6 @@ use self::client::{Client, malformed};
 use self::documents::Document;
 use self::schema::Collection;
 use crate::adapters::paging::{StateList, place_of_opportunity, place_of_product, place_of_state};
-use crate::domain::profit::Unread;
 use crate::domain::{Asin, ListedOpportunity, Opportunity, OpportunityId, StoredProduct, UnixMillis};
 use crate::ports::Catalog;
 use crate::ports::catalog::{
@@ -121,6 +121,12 @@ impl ElasticCatalog {
             return Ok(Vec::new());
         }
         documents::read(&self.client, &self.alias(collection), ids).await
+    }
+
+    async fn find_opportunities<C: DeserializeOwned>(&self, query: &OpportunityQuery) -> Result<Page<Opportunity<C>>, CatalogError> {
+        let place_of = |opportunity: &Opportunity<C>| place_of_opportunity(opportunity, query.sort.field);
+        let alias = self.alias(Collection::Opportunities);
+        search::values::<OpportunityDocument<C>, _>(&self.client, &alias, query, search::opportunities(query), place_of).await
     }
 
     async fn write<T: Document>(&self, collection: Collection, writes: &[Write<T>]) -> Result<Vec<WriteOutcome>, CatalogError> {
@@ -246,15 +252,11 @@ impl Catalog for ElasticCatalog {
     }
 
     async fn search_opportunities(&self, query: &OpportunityQuery) -> Result<Page<Opportunity>, CatalogError> {
-        let place_of = |opportunity: &Opportunity| place_of_opportunity(opportunity, query.sort.field);
-        let alias = self.alias(Collection::Opportunities);
-        search::values::<OpportunityDocument, _>(&self.client, &alias, query, search::opportunities(query), place_of).await
+        self.find_opportunities(query).await
     }
 
     async fn list_opportunities(&self, query: &OpportunityQuery) -> Result<Page<ListedOpportunity>, CatalogError> {
-        let place_of = |opportunity: &ListedOpportunity| place_of_opportunity(opportunity, query.sort.field);
-        let alias = self.alias(Collection::Opportunities);
-        search::values::<OpportunityDocument<Unread>, _>(&self.client, &alias, query, search::opportunities(query), place_of).await
+        self.find_opportunities(query).await
     }
 
     async fn statistics(&self, priced_after: UnixMillis, legs_since: UnixMillis) -> Result<Statistics, CatalogError> {

@@ -147,6 +147,9 @@ impl Ports {
     ///
     /// Services need not wait for it: until it is done their calls fail, are retried, and they are not ready.
     pub async fn prepare(&self, shutdown: &CancellationToken) {
+        // Until they answer for the first time, they are away.
+        EVENT_LOG_UP.set(0);
+        CATALOG_UP.set(0);
         let topics = prepare_one("event_log", &self.health, shutdown, || async {
             self.event_log.ensure_topics().await.map_err(|error| error.to_string())
         });

@@ -123,13 +123,18 @@ impl From<ProductDocument> for StoredProduct {
 /// The document of a product as the topic carries it, JSON without line breaks; the same product gives the same bytes.
 #[must_use]
 pub fn to_json(stored: &StoredProduct) -> Vec<u8> {
-    written(stored, Times::Always)
+    json_of(stored, Times::Always)
 }
 
 /// The document of a product as a catalog holds it: the same, but that times are not repeated.
 #[must_use]
 pub fn to_catalog_json(stored: &StoredProduct) -> Vec<u8> {
-    written(stored, Times::OtherThanLatest)
+    json_of(stored, Times::OtherThanLatest)
+}
+
+/// [`to_catalog_json`], appended to what is there.
+pub fn append_catalog_json(stored: &StoredProduct, json: &mut Vec<u8>) {
+    append(stored, Times::OtherThanLatest, json);
 }
 
 /// Which registers say when they were observed.
@@ -139,12 +144,16 @@ enum Times {
     OtherThanLatest,
 }
 
-fn written(stored: &StoredProduct, times: Times) -> Vec<u8> {
+fn json_of(stored: &StoredProduct, times: Times) -> Vec<u8> {
     /// What a marketplace takes, and what stands beside them.
     const BYTES: usize = 2_048;
     let mut json = Vec::with_capacity(BYTES * (stored.product.markets.len() + 1));
-    serde_json::to_writer(&mut json, &Written::of(stored, times)).expect("a document is plain structs with string keys, and memory takes it");
+    append(stored, times, &mut json);
     json
+}
+
+fn append(stored: &StoredProduct, times: Times, json: &mut Vec<u8>) {
+    serde_json::to_writer(json, &Written::of(stored, times)).expect("a document is plain structs with string keys, and memory takes it");
 }
 
 /// One product, as it is written: what [`ProductDocument`] reads, and names in the form in which they are compared.

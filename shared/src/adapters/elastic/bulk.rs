@@ -2,16 +2,18 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
-use bytes::{BufMut, BytesMut};
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::classify::{BulkOutcome, classify_bulk};
 use super::client::Client;
+use super::documents::Document;
 use super::indices::versioned;
 use super::metrics;
 use crate::adapters::paging::refuse_id;
-use crate::ports::catalog::{CatalogError, Condition, WriteOutcome};
+use crate::ports::catalog::{CatalogError, Condition, Write, WriteOutcome};
 
 /// A request has at most this many bytes, unless a single document is larger.
 const MAX_BYTES: usize = 5 * 1024 * 1024;
@@ -20,12 +22,64 @@ const MAX_DOCUMENTS: usize = 2_000;
 /// Of each item only this is sent back. `status` is always present, so items keep their places.
 const ANSWER: &str = "took,errors,items.*.status,items.*._index,items.*._seq_no,items.*._primary_term,items.*.error.type,items.*.error.reason";
 
-/// One write, ready to be sent.
-pub(super) struct BulkWrite {
-    pub(super) id: String,
-    pub(super) condition: Condition,
-    /// JSON without line breaks.
-    pub(super) source: Vec<u8>,
+/// Larger buffers are not kept for another request, nor more of them.
+const KEPT_BYTES: usize = 2 * 1024 * 1024;
+const KEPT_BUFFERS: usize = 8;
+
+/// Memory of requests that were answered, for those to come: at each piece of that size that is asked for or given back,
+/// the system's allocator first joins all small ones that were freed before.
+#[derive(Debug, Default)]
+pub(super) struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+impl Buffers {
+    fn take(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Keeps the memory of what was sent, unless somebody still holds a part of it.
+    fn keep(&self, mut sent: Bytes) {
+        if !sent.is_unique() {
+            return;
+        }
+        sent.clear();
+        let buffer = Vec::from(sent);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffer.capacity() <= KEPT_BYTES && kept.len() < KEPT_BUFFERS {
+            kept.push(buffer);
+        }
+    }
+}
+
+/// The lines of some writes, one after another, and where those of each end.
+struct Lines {
+    bytes: Bytes,
+    ends: Vec<usize>,
+}
+
+impl Lines {
+    fn of<'a, T: Document + 'a>(writes: impl Iterator<Item = (&'a str, &'a Write<T>)>, mut buffer: Vec<u8>) -> Lines {
+        let mut ends = Vec::new();
+        for (id, write) in writes {
+            append_action(&mut buffer, id, &write.condition);
+            buffer.push(b'\n');
+            write.value.append_source(&mut buffer);
+            buffer.push(b'\n');
+            ends.push(buffer.len());
+        }
+        Lines { bytes: buffer.into(), ends }
+    }
+
+    /// Those of consecutive writes.
+    fn of_range(&self, range: &Range<usize>) -> Bytes {
+        let end_before = |index: usize| index.checked_sub(1).map_or(0, |last| self.ends[last]);
+        self.bytes.slice(end_before(range.start)..end_before(range.end))
+    }
+
+    /// Of each write, in bytes.
+    fn sizes(&self) -> Vec<usize> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        self.ends.iter().zip(starts).map(|(end, start)| end - start).collect()
+    }
 }
 
 /// The line before a document.
@@ -46,38 +100,36 @@ enum Action<'a> {
     },
 }
 
-impl BulkWrite {
-    fn append(&self, body: &mut BytesMut) {
-        let action = match &self.condition {
-            Condition::Absent => Action::Create { id: &self.id },
-            Condition::Unchanged(version) => Action::Index {
-                // Not the alias of the request: it may just have moved to an index where these numbers mean something else.
-                alias: versioned(&version.index),
-                id: &self.id,
-                if_seq_no: version.seq_no,
-                if_primary_term: version.primary_term,
-            },
-        };
-        serde_json::to_writer(body.writer(), &action).expect("an action is a plain struct, and memory takes it");
-        body.put_u8(b'\n');
-        body.extend_from_slice(&self.source);
-        body.put_u8(b'\n');
-    }
-
-    /// About what it adds to a request.
-    fn bytes(&self) -> usize {
-        self.source.len() + self.id.len() + 160
-    }
+fn append_action(json: &mut Vec<u8>, id: &str, condition: &Condition) {
+    let action = match condition {
+        Condition::Absent => Action::Create { id },
+        Condition::Unchanged(version) => Action::Index {
+            // Not the alias of the request: it may just have moved to an index where these numbers mean something else.
+            alias: versioned(&version.index),
+            id,
+            if_seq_no: version.seq_no,
+            if_primary_term: version.primary_term,
+        },
+    };
+    serde_json::to_writer(json, &action).expect("an action is a plain struct, and memory takes it");
 }
 
 /// Writes to the index behind an alias; `current_index` is the one that versions have to be of.
-pub(super) async fn write(client: &Client, alias: &str, current_index: Option<&str>, writes: &[BulkWrite]) -> Result<Vec<WriteOutcome>, CatalogError> {
-    let mut outcomes: Vec<Option<WriteOutcome>> = writes.iter().map(|write| decided(write, current_index)).collect();
+pub(super) async fn write<T: Document>(
+    client: &Client,
+    alias: &str,
+    current_index: Option<&str>,
+    writes: &[Write<T>],
+    buffers: &Buffers,
+) -> Result<Vec<WriteOutcome>, CatalogError> {
+    let ids: Vec<String> = writes.iter().map(|write| write.value.id()).collect();
+    let mut outcomes: Vec<Option<WriteOutcome>> = ids.iter().zip(writes).map(|(id, write)| decided(id, &write.condition, current_index)).collect();
     let to_send: Vec<usize> = (0..writes.len()).filter(|&index| outcomes[index].is_none()).collect();
-    let mut requests: VecDeque<Range<usize>> = split(&to_send.iter().map(|&index| writes[index].bytes()).collect::<Vec<_>>()).into();
+    let lines = Lines::of(to_send.iter().map(|&index| (ids[index].as_str(), &writes[index])), buffers.take());
+    let mut requests: VecDeque<Range<usize>> = split(&lines.sizes()).into();
     while let Some(request) = requests.pop_front() {
         let indices = &to_send[request.clone()];
-        match send(client, alias, indices.iter().map(|&index| &writes[index])).await? {
+        match send(client, alias, lines.of_range(&request), indices.len()).await? {
             BulkOutcome::Items(items) => {
                 for (&index, outcome) in indices.iter().zip(items) {
                     outcomes[index] = Some(outcome);
@@ -91,6 +143,7 @@ pub(super) async fn write(client: &Client, alias: &str, current_index: Option<&s
             }
         }
     }
+    buffers.keep(lines.bytes);
     let outcomes: Vec<WriteOutcome> = outcomes
         .into_iter()
         .map(|outcome| outcome.expect("every write was decided or sent in a request"))
@@ -102,11 +155,11 @@ pub(super) async fn write(client: &Client, alias: &str, current_index: Option<&s
 }
 
 /// What is known without asking.
-fn decided(write: &BulkWrite, current_index: Option<&str>) -> Option<WriteOutcome> {
-    if let Some(reason) = refuse_id(&write.id) {
+fn decided(id: &str, condition: &Condition, current_index: Option<&str>) -> Option<WriteOutcome> {
+    if let Some(reason) = refuse_id(id) {
         return Some(WriteOutcome::Refused { reason });
     }
-    match &write.condition {
+    match condition {
         // Sequence numbers belong to one index: in the one the alias has moved to, the same number means something else.
         Condition::Unchanged(version) if current_index.is_some_and(|current| *version.index != *current) => Some(WriteOutcome::Conflict),
         Condition::Unchanged(_) | Condition::Absent => None,
@@ -132,17 +185,11 @@ fn split(sizes: &[usize]) -> Vec<Range<usize>> {
     ranges
 }
 
-async fn send<'a>(client: &Client, alias: &str, writes: impl ExactSizeIterator<Item = &'a BulkWrite> + Clone) -> Result<BulkOutcome, CatalogError> {
-    let count = writes.len();
-    // Growing would copy megabytes again and again.
-    let mut body = BytesMut::with_capacity(writes.clone().map(BulkWrite::bytes).sum());
-    for write in writes {
-        write.append(&mut body);
-    }
+async fn send(client: &Client, alias: &str, body: Bytes, count: usize) -> Result<BulkOutcome, CatalogError> {
     metrics::BULK_BYTES.inc_by(u64::try_from(body.len()).unwrap_or(u64::MAX));
     let timer = metrics::BULK_SECONDS.start_timer();
     let query = [("require_alias", "true"), ("filter_path", ANSWER)];
-    let answer = client.send_lines(&format!("/{alias}/_bulk"), &query, body.freeze()).await;
+    let answer = client.send_lines(&format!("/{alias}/_bulk"), &query, body).await;
     timer.observe_duration();
     let outcome = answer.and_then(|answer| classify_bulk(answer.status, &answer.body, count));
     let label = match &outcome {
@@ -167,9 +214,11 @@ fn class(outcome: &WriteOutcome) -> &'static str {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
-    use crate::ports::catalog::Version;
+    use crate::domain::UnixMillis;
+    use crate::ports::catalog::{StateRecord, Version};
 
     fn version(index: &str) -> Version {
         Version {
@@ -179,39 +228,74 @@ mod tests {
         }
     }
 
-    fn write(id: &str, condition: Condition) -> BulkWrite {
-        BulkWrite {
+    fn record(id: &str) -> StateRecord {
+        StateRecord {
             id: id.into(),
-            condition,
-            source: br#"{"a":1}"#.to_vec(),
+            group: None,
+            status: None,
+            at: UnixMillis(5),
+            body: json!({"a": 1}),
         }
+    }
+
+    fn lines(writes: &[Write<StateRecord>], buffer: Vec<u8>) -> Lines {
+        Lines::of(writes.iter().map(|write| (write.value.id.as_str(), write)), buffer)
     }
 
     #[test]
     fn a_write_is_two_lines() {
-        let mut body = BytesMut::new();
-        write("B\n\"1", Condition::Absent).append(&mut body);
-        write("B2", Condition::Unchanged(version("products-v1"))).append(&mut body);
-        let expected = concat!(
-            r#"{"create":{"_id":"B\n\"1"}}"#,
-            "\n",
-            r#"{"a":1}"#,
-            "\n",
-            r#"{"index":{"_index":"products-v1-versioned","_id":"B2","if_seq_no":7,"if_primary_term":2}}"#,
-            "\n",
-            r#"{"a":1}"#,
-            "\n"
+        let conditions = [("B\n\"1", Condition::Absent), ("B2", Condition::Unchanged(version("products-v1")))];
+        let writes = conditions.map(|(id, condition)| Write { value: record(id), condition });
+        let lines = lines(&writes, Vec::new());
+        let expected = [
+            concat!(r#"{"create":{"_id":"B\n\"1"}}"#, "\n", r#"{"id":"B\n\"1","at":5,"body":{"a":1}}"#, "\n"),
+            concat!(
+                r#"{"index":{"_index":"products-v1-versioned","_id":"B2","if_seq_no":7,"if_primary_term":2}}"#,
+                "\n",
+                r#"{"id":"B2","at":5,"body":{"a":1}}"#,
+                "\n"
+            ),
+        ];
+        assert_eq!(lines.bytes, expected.concat().as_bytes());
+        assert_eq!(
+            [lines.of_range(&(0..1)), lines.of_range(&(1..2))],
+            expected.map(|lines| Bytes::from_static(lines.as_bytes()))
         );
-        assert_eq!(std::str::from_utf8(&body).unwrap(), expected);
+        assert_eq!(lines.sizes(), expected.map(str::len));
+    }
+
+    #[test]
+    fn memory_is_used_again_once_nobody_holds_what_was_sent() {
+        let buffers = Buffers::default();
+        let writes = [Write {
+            value: record("B1"),
+            condition: Condition::Absent,
+        }];
+        let sent = lines(&writes, Vec::with_capacity(1_000)).bytes;
+        let part = sent.slice(3..5);
+        buffers.keep(sent);
+        assert_eq!(buffers.take().capacity(), 0, "a part of it is still held");
+        assert_eq!(&*part, b"re");
+
+        let sent = lines(&writes, Vec::with_capacity(1_000)).bytes;
+        buffers.keep(sent);
+        let again = buffers.take();
+        assert!(again.is_empty() && again.capacity() >= 1_000, "{} of {}", again.len(), again.capacity());
+
+        buffers.keep(Bytes::from(vec![0; KEPT_BYTES + 1]));
+        (0..=KEPT_BUFFERS).for_each(|_| buffers.keep(lines(&writes, Vec::with_capacity(1_000)).bytes));
+        let kept: Vec<usize> = buffers.0.lock().unwrap().iter().map(Vec::capacity).collect();
+        assert!(kept.len() == KEPT_BUFFERS && kept.iter().all(|&bytes| bytes <= KEPT_BYTES), "{kept:?}");
     }
 
     #[test]
     fn a_version_of_another_index_conflicts_without_being_sent() {
-        let of = |index: &str| write("B1", Condition::Unchanged(version(index)));
-        assert_eq!(decided(&of("products-v1"), Some("products-v2")), Some(WriteOutcome::Conflict));
-        assert_eq!(decided(&of("products-v2"), Some("products-v2")), None);
-        assert_eq!(decided(&write("B1", Condition::Absent), Some("products-v2")), None);
-        let long = decided(&write(&"x".repeat(513), Condition::Absent), None);
+        let of = |index: &str, current| decided("B1", &Condition::Unchanged(version(index)), current);
+        assert_eq!(of("products-v1", Some("products-v2")), Some(WriteOutcome::Conflict));
+        assert_eq!(of("products-v2", Some("products-v2")), None);
+        assert_eq!(of("products-v1", None), None);
+        assert_eq!(decided("B1", &Condition::Absent, Some("products-v2")), None);
+        let long = decided(&"x".repeat(513), &Condition::Absent, None);
         assert!(matches!(long, Some(WriteOutcome::Refused { .. })), "{long:?}");
     }
 

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::bulk::BulkWrite;
 use super::classify::{ErrorCause, is_configuration_fault};
 use super::client::{Client, malformed};
 use super::languages;
@@ -15,7 +14,7 @@ use crate::adapters::paging::refuse_id;
 use crate::adapters::words;
 use crate::domain::listing::name_key;
 use crate::domain::{Opportunity, StoredProduct, UnixMillis};
-use crate::ports::catalog::{CatalogError, StateRecord, Version, Versioned, Write};
+use crate::ports::catalog::{CatalogError, StateRecord, Version, Versioned};
 use crate::wire::{self, OpportunityDocument, ProductDocument};
 
 /// More ids than this go in several requests.
@@ -26,8 +25,15 @@ pub(super) trait Document: Sized {
     /// Its id.
     fn id(&self) -> String;
 
+    /// Appends the JSON stored, without line breaks.
+    fn append_source(&self, json: &mut Vec<u8>);
+
     /// The JSON stored.
-    fn to_source(&self) -> Vec<u8>;
+    fn to_source(&self) -> Vec<u8> {
+        let mut json = Vec::new();
+        self.append_source(&mut json);
+        json
+    }
 
     /// The value stored as this JSON.
     fn from_source(source: &str) -> serde_json::Result<Self>;
@@ -38,10 +44,10 @@ impl Document for StoredProduct {
         self.product.asin.to_string()
     }
 
-    fn to_source(&self) -> Vec<u8> {
-        let words = json_bytes(&words::of_product(self));
-        let texts = json_bytes(&languages::texts(&self.product));
-        with_fields(wire::product::to_catalog_json(self), [("words", words), ("texts", texts)])
+    fn append_source(&self, json: &mut Vec<u8>) {
+        wire::product::append_catalog_json(self, json);
+        add_field(json, "words", &words::of_product(self));
+        add_field(json, "texts", &languages::texts(&self.product));
     }
 
     fn from_source(source: &str) -> serde_json::Result<Self> {
@@ -54,11 +60,13 @@ impl Document for Opportunity {
         self.id.to_string()
     }
 
-    fn to_source(&self) -> Vec<u8> {
+    fn append_source(&self, json: &mut Vec<u8>) {
         let document = OpportunityDocument::from(self.clone());
-        let mut searched = vec![("words", json_bytes(&words::of_opportunity(&document)))];
-        searched.extend(document.title.as_deref().map(|title| ("title_key", json_bytes(&name_key(title)))));
-        with_fields(json_bytes(&document), searched)
+        append(json, &document);
+        add_field(json, "words", &words::of_opportunity(&document));
+        if let Some(title) = &document.title {
+            add_field(json, "title_key", &name_key(title));
+        }
     }
 
     fn from_source(source: &str) -> serde_json::Result<Self> {
@@ -83,9 +91,9 @@ impl Document for StateRecord {
         self.id.clone()
     }
 
-    fn to_source(&self) -> Vec<u8> {
+    fn append_source(&self, json: &mut Vec<u8>) {
         let StateRecord { id, group, status, at, body } = self.clone();
-        json_bytes(&StateDocument { id, group, status, at, body })
+        append(json, &StateDocument { id, group, status, at, body });
     }
 
     fn from_source(source: &str) -> serde_json::Result<Self> {
@@ -94,28 +102,19 @@ impl Document for StateRecord {
     }
 }
 
-/// Adds what is searched to an object: it is this adapter's and no part of the document that others read.
-fn with_fields(mut source: Vec<u8>, fields: impl IntoIterator<Item = (&'static str, Vec<u8>)>) -> Vec<u8> {
-    source.pop();
-    for (name, value) in fields {
-        source.extend_from_slice(format!(",\"{name}\":").as_bytes());
-        source.extend_from_slice(&value);
-    }
-    source.push(b'}');
-    source
+/// Adds what is searched to the object that `json` ends with: it is this adapter's and no part of the document that others
+/// read.
+fn add_field<T: Serialize>(json: &mut Vec<u8>, name: &'static str, value: &T) {
+    json.pop();
+    json.push(b',');
+    append(json, name);
+    json.push(b':');
+    append(json, value);
+    json.push(b'}');
 }
 
-fn json_bytes<T: Serialize>(document: &T) -> Vec<u8> {
-    serde_json::to_vec(document).expect("a document is plain data with string keys")
-}
-
-/// A write as an item of a bulk request.
-pub(super) fn bulk_write<T: Document>(write: &Write<T>) -> BulkWrite {
-    BulkWrite {
-        id: write.value.id(),
-        condition: write.condition.clone(),
-        source: write.value.to_source(),
-    }
+fn append<T: Serialize + ?Sized>(json: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(json, value).expect("a document is plain data with string keys, and memory takes it");
 }
 
 /// Decodes a stored document.

@@ -60,6 +60,7 @@ pub struct ElasticCatalog {
     config: ElasticConfig,
     /// The index behind each alias, as last seen.
     indices: RwLock<BTreeMap<String, Arc<str>>>,
+    buffers: bulk::Buffers,
 }
 
 impl ElasticCatalog {
@@ -72,6 +73,7 @@ impl ElasticCatalog {
             client: Client::new(&config)?,
             config,
             indices: RwLock::default(),
+            buffers: bulk::Buffers::default(),
         })
     }
 
@@ -135,8 +137,7 @@ impl ElasticCatalog {
         }
         let alias = self.alias(collection);
         let index = self.index_for(&alias, writes).await?;
-        let items: Vec<_> = writes.iter().map(documents::bulk_write).collect();
-        let outcomes = bulk::write(&self.client, &alias, index.as_deref(), &items).await;
+        let outcomes = bulk::write(&self.client, &alias, index.as_deref(), writes, &self.buffers).await;
         match &outcomes {
             Ok(outcomes) => {
                 let written = outcomes.iter().find_map(|outcome| match outcome {

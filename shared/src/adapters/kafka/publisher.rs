@@ -78,21 +78,23 @@ impl Publisher {
             message.ensure_traceparent();
         }
         let bytes = message.size();
-        let result = self.try_publish(topic, &message, bytes).await;
+        let result = self.try_publish(topic, message, bytes).await;
         if let Err(error) = &result {
             metrics::PRODUCE_FAILURES.with_label_values(&[error.class()]).inc();
         }
         result
     }
 
-    async fn try_publish(&self, topic: Topic, message: &Message, bytes: usize) -> Result<Position, PublishError> {
+    async fn try_publish(&self, topic: Topic, message: Message, bytes: usize) -> Result<Position, PublishError> {
         let limit = topic.max_record_bytes();
         if bytes > limit {
             return Err(PublishError::TooLarge { topic, bytes, limit });
         }
         let in_flight = self.reserve(bytes, topic).await?;
         let (reply, confirmed) = oneshot::channel();
-        self.enqueue(topic, message, bytes, Delivery { reply, _in_flight: in_flight }).await?;
+        self.enqueue(topic, &message, bytes, Delivery { reply, _in_flight: in_flight }).await?;
+        // The client library has a copy: no need to hold a second one until the broker has answered.
+        drop(message);
 
         // Two layers: the answer may be missing altogether, and it may be an error.
         match confirmed.await {

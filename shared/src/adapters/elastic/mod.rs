@@ -60,6 +60,7 @@ pub struct ElasticCatalog {
     config: ElasticConfig,
     /// The index behind each alias, as last seen.
     indices: RwLock<BTreeMap<String, Arc<str>>>,
+    /// Memory of bulk requests, used again.
     buffers: bulk::Buffers,
 }
 

@@ -17,7 +17,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
@@ -30,9 +30,10 @@ use super::health::{Health, HealthSensor, SensorContext};
 use super::intake::{Intake, Intakes};
 use super::metrics;
 use super::partition::Silence;
-use super::read::partitions_of;
-use super::record::{NextOffset, Record, RecordOffset};
-use super::start::{AcceptedGap, Gap, Start, decide_start};
+use super::places::Places;
+use super::read::to_record;
+use super::record::NextOffset;
+use super::start::{AcceptedGap, Gap, Start};
 use super::topic::Topic;
 use crate::crash::CrashPoint;
 use crate::domain::UnixMillis;
@@ -788,96 +789,6 @@ impl Place {
             begin,
             moves_group: false,
         }
-    }
-}
-
-/// Asks the broker where partitions begin and end, and where the group stands.
-struct Places<'a> {
-    consumer: &'a BaseConsumer<Member>,
-    topic_name: &'a str,
-    deadline: Instant,
-}
-
-impl Places<'_> {
-    /// What is known before the deadline; one partition whose leader is away keeps none of the others back.
-    fn decide(&self, partitions: &[i32]) -> KafkaResult<BTreeMap<i32, Start>> {
-        let committed = self.committed(partitions)?;
-        let mut anywhere = (!committed.is_empty()).then_some(true);
-        let mut starts = BTreeMap::new();
-        let mut failed = Ok(());
-        for &partition in partitions {
-            let (low, high) = match self.consumer.fetch_watermarks(self.topic_name, partition, self.left()) {
-                Ok(watermarks) => watermarks,
-                Err(error) => {
-                    failed = Err(error);
-                    continue;
-                }
-            };
-            let stood = committed.get(&partition).copied();
-            let has_commits = match anywhere {
-                Some(anywhere) => anywhere,
-                None if low == 0 => false,
-                None => *anywhere.insert(!self.committed(&partitions_of(self.consumer, self.topic_name, self.left())?)?.is_empty()),
-            };
-            starts.insert(partition, decide_start(stood, low, high, has_commits));
-        }
-        // Something is known: the rest is asked for again without a word.
-        if starts.is_empty() { failed.map(|()| starts) } else { Ok(starts) }
-    }
-
-    fn left(&self) -> Duration {
-        // Zero would be taken for "do not wait at all" by some calls and for "for ever" by others.
-        self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(10))
-    }
-
-    fn committed(&self, partitions: &[i32]) -> KafkaResult<BTreeMap<i32, NextOffset>> {
-        let mut asked = TopicPartitionList::with_capacity(partitions.len());
-        for &partition in partitions {
-            asked.add_partition(self.topic_name, partition);
-        }
-        let answer = self.consumer.committed_offsets(asked, self.left())?;
-        let mut committed = BTreeMap::new();
-        for element in answer.elements() {
-            element.error()?;
-            if let Offset::Offset(next) = element.offset() {
-                committed.insert(element.partition(), NextOffset(next));
-            }
-        }
-        Ok(committed)
-    }
-}
-
-/// The call-backs of a client that reads without a group.
-pub(super) struct ReadContext(pub(super) SensorContext);
-
-impl ClientContext for ReadContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.0.log(level, facility, line);
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        self.0.stats(statistics);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.0.error(error, reason);
-    }
-}
-
-impl ConsumerContext for ReadContext {}
-
-pub(super) fn to_record(topic: Topic, message: &BorrowedMessage<'_>) -> Record {
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
-    });
-    Record {
-        topic,
-        partition: message.partition(),
-        offset: RecordOffset(message.offset()),
-        key: message.key().map(<[u8]>::to_vec),
-        payload: message.payload().map(<[u8]>::to_vec),
-        timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
-        headers,
     }
 }
 

@@ -14,10 +14,10 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::config::EventLogConfig;
-use super::consumer::{ReadContext, to_record};
 use super::error::EventLogError;
 use super::health::{HealthSensor, SensorContext};
 use super::read::partitions_of;
+use super::read::{ReadContext, to_record};
 use super::record::Record;
 use super::topic::Topic;
 

@@ -9,9 +9,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::config::EventLogConfig;
-use super::consumer::ReadContext;
 use super::error::EventLogError;
 use super::health::{HealthSensor, SensorContext};
+use super::read::ReadContext;
 use super::read::partitions_of;
 use super::topic::Topic;
 use super::topics::off_the_async_threads;

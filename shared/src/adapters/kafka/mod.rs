@@ -25,6 +25,7 @@ mod intake;
 mod lag;
 mod metrics;
 mod partition;
+mod places;
 mod publisher;
 mod read;
 mod record;

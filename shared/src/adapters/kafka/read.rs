@@ -5,18 +5,19 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::Message as _;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
 use super::config::EventLogConfig;
-use super::consumer::{ReadContext, to_record};
 use super::error::EventLogError;
 use super::health::{HealthSensor, SensorContext};
-use super::record::Record;
+use super::record::{Record, RecordOffset};
 use super::topic::Topic;
 use super::topics::off_the_async_threads;
 
@@ -24,6 +25,41 @@ const POLL: Duration = Duration::from_millis(100);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// A broker that brings nothing for this long although there is more is not waited for.
 const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
+
+/// The call-backs of a client that reads without a group.
+pub(super) struct ReadContext(pub(super) SensorContext);
+
+impl ClientContext for ReadContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.0.log(level, facility, line);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.0.stats(statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+}
+
+impl ConsumerContext for ReadContext {}
+
+/// A record as it was read, with bytes of its own.
+pub(super) fn to_record(topic: Topic, message: &BorrowedMessage<'_>) -> Record {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
+    });
+    Record {
+        topic,
+        partition: message.partition(),
+        offset: RecordOffset(message.offset()),
+        key: message.key().map(<[u8]>::to_vec),
+        payload: message.payload().map(<[u8]>::to_vec),
+        timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+        headers,
+    }
+}
 
 /// What a topic holds at one moment: per partition from the first offset to the one after the last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

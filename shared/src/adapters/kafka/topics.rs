@@ -11,9 +11,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
 use super::config::EventLogConfig;
-use super::consumer::ReadContext;
 use super::error::EventLogError;
 use super::health::{HealthSensor, SensorContext};
+use super::read::ReadContext;
 use super::topic::Topic;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);

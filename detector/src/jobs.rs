@@ -124,8 +124,8 @@ mod tests {
             topic: Topic::JobRequests,
             partition: 0,
             offset: RecordOffset(0),
-            key: Some(b"sweep".to_vec()),
-            payload: Some(payload.as_bytes().to_vec()),
+            key: Some("sweep".into()),
+            payload: Some(payload.to_owned().into()),
             timestamp_ms: 0,
             headers: Vec::new(),
         };

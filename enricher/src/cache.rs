@@ -131,12 +131,13 @@ fn state_bytes(state: &MarketState) -> usize {
     size_of::<MarketState>() + registers.iter().sum::<usize>() + attributes + sellers
 }
 
-fn text_bytes(text: &Option<String>) -> usize {
-    text.as_ref().map_or(0, String::len)
+fn text_bytes<T: AsRef<str>>(text: &Option<T>) -> usize {
+    text.as_ref().map_or(0, |text| text.as_ref().len())
 }
 
 #[cfg(test)]
 mod tests {
+    use compact_str::CompactString;
     use proptest::prelude::*;
     use shared::domain::history::SellerShare;
     use shared::domain::price::{AttributeFacts, BuyBoxFacts, Category, PriceFacts};
@@ -297,9 +298,9 @@ mod tests {
                 "texts",
                 |state| {
                     state.attributes = register(AttributeFacts {
-                        title: Some("x".repeat(1_000)),
-                        brand: Some("x".repeat(200)),
-                        image_url: Some("x".repeat(30)),
+                        title: Some("x".repeat(1_000).into()),
+                        brand: Some("x".repeat(200).into()),
+                        image_url: Some("x".repeat(30).into()),
                         ..AttributeFacts::default()
                     });
                 },
@@ -308,7 +309,7 @@ mod tests {
             (
                 "categories",
                 |state| {
-                    let name = "x".repeat(100);
+                    let name = CompactString::from("x".repeat(100));
                     state.attributes = register(AttributeFacts {
                         categories: vec![Category { id: 1, name: name.clone() }, Category { id: 2, name }],
                         ..AttributeFacts::default()

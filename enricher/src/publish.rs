@@ -104,7 +104,9 @@ pub(crate) fn dead_letter(record: &Record, refusal: &Refusal, topic: &str) -> Me
     // What a replayed dead letter says of its former refusal would contradict what is said of this one.
     let attempts = record.header(ATTEMPTS).and_then(|value| std::str::from_utf8(value).ok()?.parse::<u64>().ok());
     let originals = record.headers.iter().filter(|(name, _)| !name.starts_with(DEAD_LETTER_HEADERS));
-    let mut headers: Vec<(String, Vec<u8>)> = originals.map(|(name, value)| (name.clone(), value.clone().unwrap_or_default())).collect();
+    let mut headers: Vec<(String, Vec<u8>)> = originals
+        .map(|(name, value)| (name.to_string(), value.as_deref().unwrap_or_default().to_vec()))
+        .collect();
     for (name, value) in [
         ("dlq.topic", topic.to_owned()),
         ("dlq.partition", record.partition.to_string()),
@@ -121,8 +123,8 @@ pub(crate) fn dead_letter(record: &Record, refusal: &Refusal, topic: &str) -> Me
         headers.push((REPLAYED_FROM.to_owned(), letter.to_vec()));
     }
     Message {
-        key: record.key.clone().unwrap_or_default(),
-        payload: record.payload.clone(),
+        key: record.key.as_deref().unwrap_or_default().to_vec(),
+        payload: record.payload.as_deref().map(<[u8]>::to_vec),
         headers,
         timestamp_ms: None,
     }
@@ -140,12 +142,12 @@ mod tests {
             topic: Topic::RawUpdates,
             partition: 2,
             offset: RecordOffset(77),
-            key: Some(vec![0xff, 0x00]),
-            payload: Some(vec![0xfe, b'{', 0x00]),
+            key: Some(vec![0xff, 0x00].into()),
+            payload: Some(vec![0xfe, b'{', 0x00].into()),
             timestamp_ms: 1_768_132_800_123,
             headers: headers
                 .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.map(|value| value.as_bytes().to_vec())))
+                .map(|(name, value)| ((*name).into(), value.map(|value| value.as_bytes().to_vec().into())))
                 .collect(),
         }
     }

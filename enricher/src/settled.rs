@@ -99,8 +99,8 @@ mod tests {
             topic: Topic::RawUpdates,
             partition: 0,
             offset: RecordOffset(0),
-            key: key.map(Into::into),
-            payload: payload.map(Into::into),
+            key: key.map(|key| key.to_owned().into()),
+            payload: payload.map(|payload| payload.to_owned().into()),
             timestamp_ms,
             headers: vec![],
         }

@@ -129,6 +129,8 @@ fn no_float_stands_where_money_is_computed() {
             found.push(path);
         }
     }
+    // It names them to refuse them.
+    found.retain(|file| !file.ends_with("wire/json.rs"));
     for file in &found {
         let text = std::fs::read_to_string(file).expect("a source file");
         let is_float = |word: &str| matches!(word, "f32" | "f64" | "to_f64" | "as_f64" | "from_f64");

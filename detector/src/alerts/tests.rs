@@ -219,8 +219,8 @@ fn record(event: &OpportunityEvent) -> Record {
         topic: Topic::Alerts,
         partition: 0,
         offset: RecordOffset(0),
-        key: Some(event.opportunity.asin.as_str().into()),
-        payload: Some(serde_json::to_vec(event).unwrap()),
+        key: Some(event.opportunity.asin.as_str().to_owned().into()),
+        payload: Some(serde_json::to_vec(event).unwrap().into()),
         timestamp_ms: event.at.0,
         headers: Vec::new(),
     }
@@ -532,7 +532,7 @@ async fn a_record_that_is_no_event_holds_nothing_up() {
     let world = World::with(json!([hook_rule()])).await;
     let alerts = world.start().await;
     let mut records: Vec<Record> = a_life(world.now()).iter().map(record).collect();
-    records[0].payload = Some(b"{".to_vec());
+    records[0].payload = Some("{".into());
     records[1].payload = None;
     alerts.judge.settle(&records).await;
     alerts.look().await;

@@ -155,10 +155,10 @@ fn to_record(message: Message, timestamp_ms: i64) -> Record {
         topic: Topic::EnrichedProducts,
         partition: 0,
         offset: RecordOffset(0),
-        key: Some(message.key),
-        payload: message.payload,
+        key: Some(message.key.into()),
+        payload: message.payload.map(Into::into),
         timestamp_ms,
-        headers: message.headers.into_iter().map(|(name, value)| (name, Some(value))).collect(),
+        headers: message.headers.into_iter().map(|(name, value)| (name.into(), Some(value.into()))).collect(),
     }
 }
 
@@ -246,8 +246,8 @@ async_test! {
         bench.store(&es_it(7, 4799, 5499)).await;
         let mut worker = plain_worker(&bench, 0).await;
         let broken = |key: Option<&[u8]>, payload: &[u8]| Record {
-            key: key.map(<[u8]>::to_vec),
-            payload: Some(payload.to_vec()),
+            key: key.map(|key| key.to_vec().into()),
+            payload: Some(payload.to_vec().into()),
             ..request(NOON)
         };
         let of_another = document(&product("B000000000", 1, NOON, &[(ES, Some(1)), (IT, Some(2))])).payload.unwrap();

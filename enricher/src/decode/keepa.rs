@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 
+use compact_str::CompactString;
 use shared::domain::history::HistoryFacts;
 use shared::domain::price::{AttributeFacts, BuyBoxFacts, Category, OfferFacts, PriceFacts, PriceKind, SeriesStatistics, StatisticsFacts, StatisticsOrigin};
 use shared::domain::{Asin, KeepaMinutes, MarketState, ObservedAt, Register, UnixMillis};
@@ -423,7 +424,7 @@ impl KeepaProduct<'_> {
             parent_asin: wishes
                 .text(self.parent_asin)
                 .and_then(|text| text.parse::<Asin>().ok())
-                .map(|asin| asin.as_str().to_owned()),
+                .map(|asin| asin.as_str().into()),
             monthly_sold: wishes.positive(self.monthly_sold),
             number_of_items: wishes.positive_i32(self.number_of_items),
             package_quantity: wishes.positive_i32(self.package_quantity),
@@ -448,7 +449,7 @@ impl KeepaProduct<'_> {
     }
 
     /// The first image, large where there is a large one.
-    fn image_url(&self, wishes: &Wishes) -> Option<String> {
+    fn image_url(&self, wishes: &Wishes) -> Option<CompactString> {
         let listed = wishes.elements(self.images).next().and_then(|first| {
             let image: Image<'_> = wishes.object(Some(first))?;
             wishes.text(image.l).or_else(|| wishes.text(image.m))
@@ -462,7 +463,10 @@ impl KeepaProduct<'_> {
             })
         };
         let name = listed.or_else(joined).filter(|name| is_image_name(name))?;
-        Some([IMAGE_PREFIX, &*name].concat())
+        let mut url = CompactString::with_capacity(IMAGE_PREFIX.len() + name.len());
+        url.push_str(IMAGE_PREFIX);
+        url.push_str(&name);
+        Some(url)
     }
 
     /// From the root category to the leaf. Ids that mean "unknown" are left out.
@@ -486,18 +490,18 @@ impl KeepaProduct<'_> {
     }
 
     /// The category that the rank counts in; the root, where Keepa does not say or names one beside the tree.
-    fn rank_category(&self, categories: &[Category], wishes: &Wishes) -> Option<String> {
+    fn rank_category(&self, categories: &[Category], wishes: &Wishes) -> Option<CompactString> {
         let reference = wishes.positive(self.sales_rank_reference);
         let named = reference.and_then(|id| categories.iter().find(|category| category.id == id));
         named.or(categories.first()).map(|category| category.name.clone())
     }
 
-    fn product_codes(&self, wishes: &Wishes) -> Vec<String> {
-        let mut codes: Vec<String> = Vec::new();
+    fn product_codes(&self, wishes: &Wishes) -> Vec<CompactString> {
+        let mut codes: Vec<CompactString> = Vec::new();
         for list in [self.ean_list, self.upc_list, self.gtin_list] {
             for code in wishes.elements(list) {
                 let code = wishes.text(Some(code)).filter(|code| !codes.iter().any(|held| held == code));
-                codes.extend(code.map(Cow::into_owned));
+                codes.extend(code.map(CompactString::from));
             }
         }
         codes

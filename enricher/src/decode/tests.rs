@@ -660,7 +660,12 @@ fn attributes_are_read_and_their_sentinels_left_out() {
 
 #[test]
 fn images_come_from_either_list_and_only_by_plain_name() {
-    let image = |product: Value| state_of(&product).attributes.and_then(|register| register.facts.image_url.clone());
+    let image = |product: Value| {
+        state_of(&product)
+            .attributes
+            .and_then(|register| register.facts.image_url.clone())
+            .map(String::from)
+    };
     let url = |name: &str| Some(format!("https://m.media-amazon.com/images/I/{name}"));
     assert_eq!(image(json!({"imagesCSV": "61hZSqbBYwL.jpg,second.jpg"})), url("61hZSqbBYwL.jpg"));
     assert_eq!(image(json!({"images": [], "imagesCSV": "a.jpg"})), url("a.jpg"));
@@ -794,7 +799,7 @@ fn a_replayed_dead_letter_has_the_time_of_its_first_life() {
         key: None,
         payload: None,
         timestamp_ms: 5,
-        headers: vec![(DEAD_LETTER_TIMESTAMP.into(), value.map(|value| value.as_bytes().to_vec()))],
+        headers: vec![(DEAD_LETTER_TIMESTAMP.into(), value.map(|value| value.as_bytes().to_vec().into()))],
     };
     for (header, expected) in [(Some("1700000000000"), 1_700_000_000_000), (Some("soon"), 5), (Some(""), 5), (None, 5)] {
         assert_eq!(timestamp_of(&record(header)), UnixMillis(expected), "{header:?}");

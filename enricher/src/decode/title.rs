@@ -1,21 +1,23 @@
 //! Titles as people read them.
 
+use compact_str::CompactString;
+
 /// Markup that Amazon's titles are known to carry. Only these names count as tags: a title may well say `4 < 5`.
 const TAGS: [&str; 14] = ["b", "br", "big", "em", "font", "i", "p", "small", "span", "strong", "sub", "sup", "u", "wbr"];
 
 /// Strips markup, resolves entities once, and shortens nothing. `None` if nothing is left.
 ///
 /// Entities come last: `&lt;b&gt;` is a title that shows `<b>`, not bold text.
-pub(super) fn plain(title: &str) -> Option<String> {
+pub(super) fn plain(title: &str) -> Option<CompactString> {
     if memchr::memchr2(b'<', b'&', title.as_bytes()).is_none() {
         // As most are.
         let trimmed = title.trim();
-        return (!trimmed.is_empty()).then(|| trimmed.to_owned());
+        return (!trimmed.is_empty()).then(|| trimmed.into());
     }
     let stripped = strip_tags(title);
     let resolved = html_escape::decode_html_entities(&stripped);
     let trimmed = resolved.trim();
-    (!trimmed.is_empty()).then(|| trimmed.to_owned())
+    (!trimmed.is_empty()).then(|| trimmed.into())
 }
 
 fn strip_tags(title: &str) -> String {

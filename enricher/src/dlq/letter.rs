@@ -75,7 +75,7 @@ impl Summary {
             origin: ["dlq.topic", "dlq.partition", "dlq.offset", DEAD_LETTER_TIMESTAMP].map(text),
             attempts: text(ATTEMPTS),
             key: printable(record.key.as_deref().unwrap_or_default()),
-            value_bytes: record.payload.as_ref().map(Vec::len),
+            value_bytes: record.payload.as_deref().map(<[u8]>::len),
             replayed_from: record.header(REPLAYED_FROM).and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()),
         }
     }
@@ -136,7 +136,9 @@ pub(super) fn again(letter: &Record) -> Result<Message, NotReplayable> {
         return Err(NotReplayable::WithoutValue);
     }
     let originals = letter.headers.iter().filter(|(name, _)| !name.starts_with(DEAD_LETTER_HEADERS));
-    let mut headers: Vec<(String, Vec<u8>)> = originals.map(|(name, value)| (name.clone(), value.clone().unwrap_or_default())).collect();
+    let mut headers: Vec<(String, Vec<u8>)> = originals
+        .map(|(name, value)| (name.to_string(), value.as_deref().unwrap_or_default().to_vec()))
+        .collect();
     for name in [DEAD_LETTER_TIMESTAMP, ATTEMPTS] {
         if let Some(value) = letter.header(name) {
             headers.push((name.to_owned(), value.to_vec()));
@@ -144,8 +146,8 @@ pub(super) fn again(letter: &Record) -> Result<Message, NotReplayable> {
     }
     headers.push((REPLAYED_FROM.to_owned(), position_of(letter).to_string().into_bytes()));
     Ok(Message {
-        key: letter.key.clone().unwrap_or_default(),
-        payload: letter.payload.clone(),
+        key: letter.key.as_deref().unwrap_or_default().to_vec(),
+        payload: letter.payload.as_deref().map(<[u8]>::to_vec),
         headers,
         timestamp_ms: None,
     })
@@ -182,12 +184,12 @@ mod tests {
             topic: Topic::RawUpdates,
             partition: 1,
             offset: RecordOffset(48_213),
-            key: Some(b"B0D1XD1ZV3".to_vec()),
-            payload: Some(b"{\"asin\"".to_vec()),
+            key: Some("B0D1XD1ZV3".into()),
+            payload: Some("{\"asin\"".into()),
             timestamp_ms: 1_768_132_800_000,
             headers: headers
                 .iter()
-                .map(|(name, value)| ((*name).to_owned(), Some(value.as_bytes().to_vec())))
+                .map(|(name, value)| ((*name).into(), Some(value.as_bytes().to_vec().into())))
                 .collect(),
         }
     }
@@ -198,10 +200,10 @@ mod tests {
             topic,
             partition,
             offset: RecordOffset(offset),
-            key: Some(message.key),
-            payload: message.payload,
+            key: Some(message.key.into()),
+            payload: message.payload.map(Into::into),
             timestamp_ms,
-            headers: message.headers.into_iter().map(|(name, value)| (name, Some(value))).collect(),
+            headers: message.headers.into_iter().map(|(name, value)| (name.into(), Some(value.into()))).collect(),
         }
     }
 
@@ -256,7 +258,7 @@ mod tests {
         let mut letter = letter_of(&raw(&[]));
         letter.payload = None;
         assert!(again(&letter).is_ok(), "a record without a value is a record");
-        letter.headers.push((PAYLOAD.to_owned(), Some(OMITTED.as_bytes().to_vec())));
+        letter.headers.push((PAYLOAD.into(), Some(OMITTED.into())));
         assert_eq!(again(&letter), Err(NotReplayable::WithoutValue));
     }
 

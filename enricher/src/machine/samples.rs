@@ -59,8 +59,8 @@ impl Written {
             topic: Topic::RawUpdates,
             partition,
             offset: RecordOffset(offset),
-            key: Some(asin(article, partition).into_bytes()),
-            payload: Some(payload.into_bytes()),
+            key: Some(asin(article, partition).into()),
+            payload: Some(payload.into()),
             timestamp_ms: START + at,
             headers: vec![],
         }

@@ -283,10 +283,10 @@ pub(crate) fn record(offset: i64, key: &str, payload: impl Into<Vec<u8>>) -> Rec
         topic: Topic::RawUpdates,
         partition: 0,
         offset: RecordOffset(offset),
-        key: Some(key.as_bytes().to_vec()),
-        payload: Some(payload.into()),
+        key: Some(key.to_owned().into()),
+        payload: Some(payload.into().into()),
         timestamp_ms: base(),
-        headers: vec![("traceparent".into(), Some(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_vec()))],
+        headers: vec![("traceparent".into(), Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()))],
     }
 }
 

@@ -170,7 +170,7 @@ async fn bad_records_become_dead_letters_bit_for_bit_and_the_partition_goes_on()
         record(0, A, ""),
         update("B000000009", Marketplace::DE, UnixMillis::now().0 + 3_600_000, 5000),
     ]);
-    records[3].key = Some(A.as_bytes().to_vec());
+    records[3].key = Some(A.into());
     records[5].payload = None;
     records[5].key = None;
     let originals = records.clone();

@@ -22,7 +22,7 @@ async fn records_become_products_and_a_restart_begins_where_it_was() {
         .collect();
     let publisher = world.ports.event_log.publisher().expect("a publisher");
     for record in records.iter().chain([&record(0, &asins[0], "not json")]) {
-        let message = Message::new(record.key.clone().expect("a key"), record.payload.clone());
+        let message = Message::new(record.key.clone().expect("a key"), record.payload.clone().map(Into::into));
         publisher.publish(Topic::RawUpdates, message).await.expect("published");
     }
 

@@ -217,7 +217,7 @@ impl World {
     pub fn assert_times_grow(&self) {
         let mut last: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
         for record in self.records.lock().unwrap().iter() {
-            let before = last.insert(record.key.clone().unwrap(), record.timestamp_ms);
+            let before = last.insert(record.key.clone().unwrap().to_vec(), record.timestamp_ms);
             assert!(before.is_none_or(|before| before < record.timestamp_ms));
         }
     }

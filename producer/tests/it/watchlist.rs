@@ -31,7 +31,7 @@ async fn all_markets_group_by_group_unchanged_and_only_once_per_refresh() {
     assert_eq!(keepa.product_requests(), [first, second].concat());
     assert_eq!(keepa.requests("token"), 1, "read once at the start");
     let payload = world.records.lock().unwrap()[0].payload.clone().unwrap();
-    assert!(String::from_utf8(payload).unwrap().contains(r#""odd": 1.50}"#), "byte for byte");
+    assert!(String::from_utf8(payload.into()).unwrap().contains(r#""odd": 1.50}"#), "byte for byte");
     assert_eq!(world.origins(), BTreeSet::from([("watchlist".to_owned(), None)]));
     world.assert_times_grow();
 

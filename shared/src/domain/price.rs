@@ -1,15 +1,23 @@
 //! What one record says of one marketplace: groups of facts, each a register of its own in [`super::MarketState`].
 //!
 //! Amounts are minor units of the marketplace's currency and always greater than zero: Keepa's
-//! sentinels (-1, -2, 0) end in the decoder. The structs derive serde because a register's canonical
+//! sentinels (-1, -2, 0) end in the decoder. Texts are compact: most are short, and every record has ten of them. The structs derive serde because a register's canonical
 //! bytes, which decide ties, are the JSON of its facts.
+//!
+//! **A new field comes last in its struct, and none moves or goes**: catalogs hold facts by position.
 
+use compact_str::CompactString;
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::history::SellerShare;
 use super::keepa_time::KeepaMinutes;
 use super::margin::Percentage;
+
+/// In a list of fields `null` stands for what is left out where it is empty.
+fn empty_where_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
 
 /// Which price a landed price is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -100,7 +108,7 @@ pub struct BuyBoxFacts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_order_quantity: Option<i32>,
     /// Who held it lately, greatest share first, at most [`MAX_SELLERS`].
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "empty_where_null", skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<SellerShare>,
     /// Where the shares come from.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,7 +207,7 @@ pub struct Category {
     /// Node id.
     pub id: i64,
     /// Name in the marketplace's language.
-    pub name: String,
+    pub name: CompactString,
 }
 
 /// What the article is, as one marketplace tells it.
@@ -210,22 +218,22 @@ pub struct AttributeFacts {
     pub product_type: i32,
     /// HTML entities resolved, never shortened.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
+    pub title: Option<CompactString>,
     /// Brand name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub brand: Option<String>,
+    pub brand: Option<CompactString>,
     /// Main image.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_url: Option<String>,
+    pub image_url: Option<CompactString>,
     /// From the root category to the leaf.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "empty_where_null", skip_serializing_if = "Vec::is_empty")]
     pub categories: Vec<Category>,
     /// EAN, UPC and GTIN codes as given.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub product_codes: Vec<String>,
+    #[serde(deserialize_with = "empty_where_null", skip_serializing_if = "Vec::is_empty")]
+    pub product_codes: Vec<CompactString>,
     /// Variation parent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub parent_asin: Option<String>,
+    pub parent_asin: Option<CompactString>,
     /// "Bought in past month", a floor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub monthly_sold: Option<i64>,
@@ -252,7 +260,7 @@ pub struct AttributeFacts {
     pub closing_fee: Option<i64>,
     /// The category that the sales rank counts in.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rank_category: Option<String>,
+    pub rank_category: Option<CompactString>,
     /// Amazon lists a hazard of it (batteries, liquids, aerosols).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_hazardous: Option<bool>,

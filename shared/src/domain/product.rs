@@ -518,7 +518,7 @@ mod tests {
             let mut state = MarketState::observed(latest);
             state.prices = new.map(|new| Register::new(latest, PriceFacts { new, ..Default::default() }));
             state.buy_box = landed.map(|landed| Register::new(latest, BuyBoxFacts { landed, ..Default::default() }));
-            state.attributes = title.map(|title| Register::new(latest, AttributeFacts { title: Some(title), ..Default::default() }));
+            state.attributes = title.map(|title| Register::new(latest, AttributeFacts { title: Some(title.into()), ..Default::default() }));
             Product::from_record(asin(), marketplace, source, state)
         }
     }

@@ -3,6 +3,7 @@
 pub mod alert;
 pub mod event;
 pub mod job;
+mod json;
 pub mod opportunity;
 pub mod product;
 pub mod raw_update;

@@ -3,15 +3,17 @@
 //! It has two twins: [`ProductDocument`] is read, and owns what it read; [`to_json`] and [`to_catalog_json`] write from what
 //! the product holds, without a copy of it. That the one reads what the others write is a property test.
 //!
-//! Most registers of a marketplace are of its newest record. On the topic every register says when it was observed, as
-//! version 1 of the message promises; in a catalog, which nobody else reads, only one that was observed at another time
-//! than the marketplace's `latest`: up to a quarter of all bytes would be that one time over and over.
+//! What is on the topic names every fact, and every register says when it was observed, as version 1 of the message promises.
+//! A catalog's `markets`, which nobody else reads and no query looks into, hold the same by position ([`super::json`])
+//! and a register's time only where it is another than the marketplace's `latest`: names and that one time over and over
+//! would be two thirds of a document. [`ProductDocument`] reads both.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::json::{self, Form};
 use crate::domain::history::HistoryFacts;
 use crate::domain::listing::name_key;
 use crate::domain::price::{AttributeFacts, BuyBoxFacts, OfferFacts, PriceFacts, SeriesStatistics, StatisticsFacts};
@@ -123,18 +125,54 @@ impl From<ProductDocument> for StoredProduct {
 /// The document of a product as the topic carries it, JSON without line breaks; the same product gives the same bytes.
 #[must_use]
 pub fn to_json(stored: &StoredProduct) -> Vec<u8> {
-    json_of(stored, Times::Always)
+    let mut json = Vec::with_capacity(NAMED_BYTES * (stored.product.markets.len() + 1));
+    append(&Written::of(stored, Some(WrittenMarkets(&stored.product.markets))), &mut json);
+    json
 }
 
-/// The document of a product as a catalog holds it: the same, but that times are not repeated.
+/// The document of a product as a catalog holds it, with `markets` by position; the same product gives the same bytes.
 #[must_use]
 pub fn to_catalog_json(stored: &StoredProduct) -> Vec<u8> {
-    json_of(stored, Times::OtherThanLatest)
+    let mut json = Vec::with_capacity(POSITIONAL_BYTES * (stored.product.markets.len() + 1));
+    append_catalog_json(stored, &mut json);
+    json
 }
 
 /// [`to_catalog_json`], appended to what is there.
 pub fn append_catalog_json(stored: &StoredProduct, json: &mut Vec<u8>) {
-    append(stored, Times::OtherThanLatest, json);
+    append(&Written::of(stored, None), json);
+    // Before the brace that closes the document.
+    json.pop();
+    json.extend_from_slice(b",\"markets\":{");
+    for (place, (marketplace, sources)) in stored.product.markets.iter().enumerate() {
+        begin_entry(place, marketplace, json);
+        json.push(b'{');
+        for (place, (source, state)) in sources.iter().enumerate() {
+            begin_entry(place, source, json);
+            json::append(&WrittenMarket::of(state, Times::OtherThanLatest), Form::Positional, json).expect(PLAIN);
+        }
+        json.push(b'}');
+    }
+    json.extend_from_slice(b"}}");
+}
+
+/// What a marketplace takes, and what stands beside them.
+const NAMED_BYTES: usize = 2_048;
+/// The same by position.
+const POSITIONAL_BYTES: usize = 768;
+const PLAIN: &str = "a document is plain structs with string keys, and memory takes it";
+
+fn append<T: Serialize>(value: &T, json: &mut Vec<u8>) {
+    json::append(value, Form::Named, json).expect(PLAIN);
+}
+
+/// The comma where another entry of a map stands before, and the key.
+fn begin_entry<K: Serialize>(place: usize, key: &K, json: &mut Vec<u8>) {
+    if place > 0 {
+        json.push(b',');
+    }
+    append(key, json);
+    json.push(b':');
 }
 
 /// Which registers say when they were observed.
@@ -142,18 +180,6 @@ pub fn append_catalog_json(stored: &StoredProduct, json: &mut Vec<u8>) {
 enum Times {
     Always,
     OtherThanLatest,
-}
-
-fn json_of(stored: &StoredProduct, times: Times) -> Vec<u8> {
-    /// What a marketplace takes, and what stands beside them.
-    const BYTES: usize = 2_048;
-    let mut json = Vec::with_capacity(BYTES * (stored.product.markets.len() + 1));
-    append(stored, times, &mut json);
-    json
-}
-
-fn append(stored: &StoredProduct, times: Times, json: &mut Vec<u8>) {
-    serde_json::to_writer(json, &Written::of(stored, times)).expect("a document is plain structs with string keys, and memory takes it");
 }
 
 /// One product, as it is written: what [`ProductDocument`] reads, and names in the form in which they are compared.
@@ -177,7 +203,9 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<Percentage>,
     keys: NameKeys,
-    markets: WrittenMarkets<'a>,
+    /// None: they follow by position.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    markets: Option<WrittenMarkets<'a>>,
 }
 
 /// Names whole and without case ([`name_key`]).
@@ -191,9 +219,10 @@ struct NameKeys {
     category: Option<String>,
 }
 
-struct WrittenMarkets<'a>(&'a BTreeMap<Marketplace, BTreeMap<Source, Arc<MarketState>>>, Times);
+/// With names, and a time in each register.
+struct WrittenMarkets<'a>(&'a BTreeMap<Marketplace, BTreeMap<Source, Arc<MarketState>>>);
 
-struct WrittenSources<'a>(&'a BTreeMap<Source, Arc<MarketState>>, Times);
+struct WrittenSources<'a>(&'a BTreeMap<Source, Arc<MarketState>>);
 
 #[derive(Serialize)]
 struct WrittenMarket<'a> {
@@ -223,13 +252,13 @@ struct WrittenRegister<'a, T> {
 
 impl Serialize for WrittenMarkets<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(marketplace, sources)| (marketplace, WrittenSources(sources, self.1))))
+        serializer.collect_map(self.0.iter().map(|(marketplace, sources)| (marketplace, WrittenSources(sources))))
     }
 }
 
 impl Serialize for WrittenSources<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(source, state)| (source, WrittenMarket::of(state, self.1))))
+        serializer.collect_map(self.0.iter().map(|(source, state)| (source, WrittenMarket::of(state, Times::Always))))
     }
 }
 
@@ -256,7 +285,7 @@ impl<'a> WrittenMarket<'a> {
 }
 
 impl<'a> Written<'a> {
-    fn of(stored: &'a StoredProduct, times: Times) -> Self {
+    fn of(stored: &'a StoredProduct, markets: Option<WrittenMarkets<'a>>) -> Self {
         let StoredProduct { product, revision, listing } = stored;
         let key = |name: &Option<String>| name.as_deref().map(name_key);
         Written {
@@ -276,13 +305,14 @@ impl<'a> Written<'a> {
                 brand: key(&listing.brand),
                 category: key(&listing.category),
             },
-            markets: WrittenMarkets(&product.markets, times),
+            markets,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use compact_str::CompactString;
     use proptest::prelude::*;
     use rust_decimal::Decimal;
 
@@ -429,11 +459,12 @@ mod tests {
     }
 
     fn attributes() -> impl Strategy<Value = AttributeFacts> {
-        let categories = prop::collection::vec(any::<(i64, String)>().prop_map(|(id, name)| Category { id, name }), 0..3);
+        let categories = prop::collection::vec(any::<(i64, String)>().prop_map(|(id, name)| Category { id, name: name.into() }), 0..3);
         let texts = any::<([Option<String>; 5], Vec<String>, [Option<bool>; 2])>();
         let numbers = any::<(i32, [Option<i32>; 3], Option<[i32; 3]>, [Option<i64>; 3], Option<(i64, u8)>)>();
         (categories, texts, numbers).prop_map(|(categories, texts, numbers)| {
-            let ([title, brand, image_url, parent_asin, rank_category], product_codes, [is_hazardous, is_heat_sensitive]) = texts;
+            let (names, product_codes, [is_hazardous, is_heat_sensitive]) = texts;
+            let [title, brand, image_url, parent_asin, rank_category] = names.map(|name| name.map(CompactString::from));
             let (product_type, [number_of_items, package_quantity, package_weight_g], package_mm, [monthly_sold, fba_fee, closing_fee], fee) = numbers;
             AttributeFacts {
                 product_type,
@@ -441,7 +472,7 @@ mod tests {
                 brand,
                 image_url,
                 categories,
-                product_codes,
+                product_codes: product_codes.into_iter().map(CompactString::from).collect(),
                 parent_asin,
                 monthly_sold,
                 number_of_items,

@@ -224,7 +224,7 @@ async fn t53_a_key_of_half_of_all_records_neither_reorders_nor_starves() {
             noted
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .entry(record.key.unwrap_or_default())
+                .entry(record.key.unwrap_or_default().into())
                 .or_default()
                 .push(revision);
         });

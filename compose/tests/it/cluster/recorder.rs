@@ -80,13 +80,13 @@ impl Books {
         match record.topic {
             Topic::RawUpdates => {
                 let payload = record.payload.unwrap_or_default();
-                let content = read_update(&payload).map_or_else(|| Record::Bad(payload), |(place, observed)| Record::Update(place, observed));
+                let content = read_update(&payload).map_or_else(|| Record::Bad(payload.into()), |(place, observed)| Record::Update(place, observed));
                 self.acknowledged.insert(position, content);
             }
             Topic::RawUpdatesDlq => {
                 let partition = i32::try_from(number(&record, "dlq.partition")).expect("a partition");
                 let origin = (partition, number(&record, "dlq.offset"));
-                self.dead_letters.insert(position, (origin, record.payload.unwrap_or_default()));
+                self.dead_letters.insert(position, (origin, record.payload.unwrap_or_default().into()));
             }
             Topic::EnrichedProducts => {
                 let seen = record.payload.map(|payload| {

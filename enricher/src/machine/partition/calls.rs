@@ -95,7 +95,7 @@ impl Partition {
 
     /// Takes what is ready, up to a batch, and begins with reading what the cache lacks.
     pub(in crate::machine) fn begin_call(&mut self, common: &mut Common) {
-        let mut jobs = Vec::new();
+        let mut jobs = Vec::with_capacity(self.ready.len().min(common.settings.batch_products));
         let mut missing = Vec::new();
         let mut new = Vec::new();
         let looks_first = self.new_in_a_row < common.settings.new_in_a_row;
@@ -175,7 +175,7 @@ impl Partition {
             return;
         }
         let now = common.now.wall;
-        let (mut writing, mut writes) = (Vec::new(), Vec::new());
+        let (mut writing, mut writes) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
         let mut ended = Ended::default();
         for mut job in jobs {
             if let Some(write) = job.again.take() {
@@ -265,6 +265,8 @@ impl Partition {
                 return;
             }
         };
+        ended.done.reserve(jobs.len());
+        ended.publications.reserve(jobs.len());
         let mut later = Vec::new();
         let mut put_off = None;
         for ((mut job, write), outcome) in jobs.into_iter().zip(writes).zip(outcomes) {
@@ -469,9 +471,10 @@ impl Partition {
         let mut settled = Settled {
             partition: self.number,
             records: 0,
-            written: Vec::new(),
+            written: Vec::with_capacity(done.iter().map(|done| done.records.len()).sum()),
             dead_letters: Vec::new(),
         };
+        let mut next = None;
         for Done { asin, records } in done {
             for DoneRecord {
                 offset,
@@ -493,11 +496,14 @@ impl Partition {
                 if let Some((fingerprint, (source, _))) = fingerprint.zip(observed) {
                     self.settled.insert(fingerprint, source);
                 }
-                self.let_go(offset, common);
+                next = self.open.settle(offset).or(next);
                 self.refusals.accept(offset, common.now.elapsed);
             }
             self.lane(asin).busy = false;
             self.make_ready(asin, common);
+        }
+        if let Some(next) = next {
+            common.put(Output::StoreOffset { partition: self.number, next });
         }
         if settled.records > 0 {
             common.put(Output::Settled(settled));

@@ -1,6 +1,6 @@
 //! What Elasticsearch's answers mean to the caller. Pure; retrying is somebody else's.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -56,18 +56,29 @@ impl std::fmt::Display for ErrorCause {
 }
 
 #[derive(Debug, Deserialize)]
-struct BulkAnswer {
-    #[serde(default)]
-    items: Option<Vec<BTreeMap<String, BulkItem>>>,
+struct BulkAnswer<'a> {
+    #[serde(default, borrow)]
+    items: Option<Vec<BulkAction<'a>>>,
 }
 
-/// One item of a bulk answer, without the name of its action.
+/// One item of a bulk answer under the name of its action; any other name cannot be understood, nor two of them.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum BulkAction<'a> {
+    #[serde(borrow)]
+    Create(BulkItem<'a>),
+    #[serde(borrow)]
+    Index(BulkItem<'a>),
+}
+
+/// What is said of an item.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct BulkItem {
+struct BulkItem<'a> {
     #[serde(default)]
     status: Option<u16>,
-    #[serde(default, rename = "_index")]
-    index: Option<String>,
+    /// Empty where it is not said.
+    #[serde(default, borrow, rename = "_index")]
+    index: Cow<'a, str>,
     #[serde(default, rename = "_seq_no")]
     seq_no: Option<u64>,
     #[serde(default, rename = "_primary_term")]
@@ -104,29 +115,34 @@ pub(super) fn classify_bulk(status: u16, body: &[u8], count: usize) -> Result<Bu
     };
     // What is skipped has to be text as well: bytes that were damaged on the way may be damaged elsewhere too.
     let text = std::str::from_utf8(body).map_err(|error| malformed(format!("{error}; it begins {:?}", beginning(body))))?;
-    let answer: BulkAnswer = serde_json::from_str(text).map_err(|error| malformed(format!("{error}; it begins {:?}", beginning(body))))?;
+    let answer: BulkAnswer<'_> = serde_json::from_str(text).map_err(|error| malformed(format!("{error}; it begins {:?}", beginning(body))))?;
     let items = answer.items.ok_or_else(|| malformed("it has no items".into()))?;
     if items.len() != count {
         return Err(malformed(format!("{} items stand for {count}", items.len())));
     }
     let mut outcomes = Vec::with_capacity(count);
-    for item in items {
-        let mut actions = item.into_iter();
-        let (Some((action, item)), None) = (actions.next(), actions.next()) else {
-            return Err(malformed("an item is not of one action".into()));
-        };
-        if !matches!(action.as_str(), "create" | "index") {
-            return Err(malformed(format!("an item is of the unknown action {:?}", beginning(action.as_bytes()))));
-        }
-        outcomes.push(classify_item(item)?);
+    // All of a request are of one index: its name is held once.
+    let mut index = Arc::from("");
+    for BulkAction::Create(item) | BulkAction::Index(item) in items {
+        outcomes.push(classify_item(item, &mut index)?);
     }
     Ok(BulkOutcome::Items(outcomes))
 }
 
-/// What became of one item; an error is one of the whole call.
-pub(super) fn classify_item(item: BulkItem) -> Result<WriteOutcome, CatalogError> {
-    // Success and an error at once is neither.
-    let succeeded = item.error.is_none();
+/// What became of one item; an error is one of the whole call. `latest_index` is the index of the one before.
+fn classify_item(item: BulkItem<'_>, latest_index: &mut Arc<str>) -> Result<WriteOutcome, CatalogError> {
+    if let (Some(200..=299), Some(seq_no), Some(primary_term), None) = (item.status, item.seq_no, item.primary_term, &item.error)
+        && !item.index.is_empty()
+    {
+        if **latest_index != *item.index {
+            *latest_index = Arc::from(&*item.index);
+        }
+        return Ok(WriteOutcome::Written(Version {
+            index: Arc::clone(latest_index),
+            seq_no,
+            primary_term,
+        }));
+    }
     let cause = item.error.unwrap_or_default();
     let reason = cause.to_string();
     if is_configuration_fault(item.status.unwrap_or(0), &cause) {
@@ -135,16 +151,12 @@ pub(super) fn classify_item(item: BulkItem) -> Result<WriteOutcome, CatalogError
     if TRANSIENT.contains(&cause.kind.as_str()) {
         return Ok(WriteOutcome::Retry { reason });
     }
-    match (item.status, item.index, item.seq_no, item.primary_term) {
-        (Some(200..=299), Some(index), Some(seq_no), Some(primary_term)) if succeeded => Ok(WriteOutcome::Written(Version {
-            index: Arc::from(index),
-            seq_no,
-            primary_term,
-        })),
-        (Some(409), ..) => Ok(WriteOutcome::Conflict),
-        (Some(429 | 502 | 503 | 504), ..) => Ok(WriteOutcome::Retry { reason }),
-        (Some(400 | 413 | 422), ..) => Ok(WriteOutcome::Refused { reason }),
-        (status, ..) => Err(CatalogError::Unavailable {
+    match item.status {
+        Some(409) => Ok(WriteOutcome::Conflict),
+        Some(429 | 502 | 503 | 504) => Ok(WriteOutcome::Retry { reason }),
+        Some(400 | 413 | 422) => Ok(WriteOutcome::Refused { reason }),
+        // Success and an error at once is neither, nor is success without the numbers that come with it.
+        status => Err(CatalogError::Unavailable {
             reason: format!("an item's answer cannot be understood: status {status:?}, {reason}"),
         }),
     }

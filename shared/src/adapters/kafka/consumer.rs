@@ -17,7 +17,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
@@ -31,7 +31,7 @@ use super::intake::{Intake, Intakes};
 use super::metrics;
 use super::partition::Silence;
 use super::places::Places;
-use super::read::to_record;
+use super::read::Copier;
 use super::record::NextOffset;
 use super::start::{AcceptedGap, Gap, Start};
 use super::topic::Topic;
@@ -269,6 +269,8 @@ struct Assignment {
 
 struct Owned {
     intake: Arc<dyn Intake>,
+    /// One for each partition: what a stuck record holds back is of its own.
+    copier: Copier,
     paused: bool,
     /// Since when it has been full without being paused.
     full_since: Option<Instant>,
@@ -317,9 +319,8 @@ impl Member {
 
     /// Gives a record to its partition. Is that one full now?
     fn feed(&self, message: &BorrowedMessage<'_>) -> bool {
-        let record = to_record(self.membership.topic, message);
         let mut assignment = self.assignment();
-        let Some(owned) = assignment.partitions.get_mut(&record.partition) else {
+        let Some(owned) = assignment.partitions.get_mut(&message.partition()) else {
             return false;
         };
         // Read before the pause took effect: it will be read again from wherever the partition starts.
@@ -327,6 +328,7 @@ impl Member {
             return false;
         }
         owned.silence.end(Instant::now());
+        let record = owned.copier.record(self.membership.topic, message);
         if !owned.intake.push(record) {
             return false;
         }
@@ -508,6 +510,7 @@ impl Member {
             *epoch += 1;
             let mut owned = Owned {
                 intake: Arc::clone(&self.intakes).assigned(partition, *epoch),
+                copier: Copier::default(),
                 paused: false,
                 full_since: None,
                 consumed: 0,

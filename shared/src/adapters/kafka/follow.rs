@@ -17,7 +17,7 @@ use super::config::EventLogConfig;
 use super::error::EventLogError;
 use super::health::{HealthSensor, SensorContext};
 use super::read::partitions_of;
-use super::read::{ReadContext, to_record};
+use super::read::{Copier, ReadContext};
 use super::record::Record;
 use super::topic::Topic;
 
@@ -92,6 +92,7 @@ impl Follower {
 
     /// A broker that is away, or a topic that is not there yet, is waited for.
     fn run(&mut self, stop: &CancellationToken, mut on_record: impl FnMut(Record)) {
+        let mut copier = Copier::default();
         let mut look_again = Instant::now();
         while !stop.is_cancelled() {
             if Instant::now() >= look_again {
@@ -104,7 +105,7 @@ impl Follower {
             }
             if let Some(Ok(message)) = self.consumer.poll(POLL) {
                 self.positions.insert(message.partition(), message.offset() + 1);
-                on_record(to_record(self.topic, &message));
+                on_record(copier.record(self.topic, &message));
             }
         }
     }

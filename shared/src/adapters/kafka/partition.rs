@@ -398,7 +398,7 @@ mod tests {
             partition: 0,
             offset: RecordOffset(offset),
             key: None,
-            payload: Some(vec![0; payload]),
+            payload: Some(vec![0; payload].into()),
             timestamp_ms: 1000 + offset,
             headers: vec![],
         }

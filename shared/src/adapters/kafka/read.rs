@@ -5,6 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::{Bytes, BytesMut};
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
@@ -45,19 +46,40 @@ impl ClientContext for ReadContext {
 
 impl ConsumerContext for ReadContext {}
 
-/// A record as it was read, with bytes of its own.
-pub(super) fn to_record(topic: Topic, message: &BorrowedMessage<'_>) -> Record {
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
-    });
-    Record {
-        topic,
-        partition: message.partition(),
-        offset: RecordOffset(message.offset()),
-        key: message.key().map(<[u8]>::to_vec),
-        payload: message.payload().map(<[u8]>::to_vec),
-        timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
-        headers,
+/// Copies the bytes of records that follow each other into one piece of memory, which goes with the last of them: an
+/// allocation for half a dozen records in the place of four for each, which are freed on other threads.
+#[derive(Default)]
+pub(super) struct Copier {
+    room: BytesMut,
+}
+
+impl Copier {
+    /// As much as a record that is held may hold back of others that are settled.
+    const PIECE_BYTES: usize = 32 * 1024;
+
+    fn copy(&mut self, bytes: &[u8]) -> Bytes {
+        if self.room.capacity() < bytes.len() {
+            self.room = BytesMut::with_capacity(bytes.len().max(Copier::PIECE_BYTES));
+        }
+        self.room.extend_from_slice(bytes);
+        self.room.split().freeze()
+    }
+
+    /// The record that the client library holds.
+    pub(super) fn record(&mut self, topic: Topic, message: &BorrowedMessage<'_>) -> Record {
+        let headers = message.headers().map_or_else(Vec::new, |headers| {
+            let copied = headers.iter().map(|header| (header.key.into(), header.value.map(|value| self.copy(value))));
+            copied.collect()
+        });
+        Record {
+            topic,
+            partition: message.partition(),
+            offset: RecordOffset(message.offset()),
+            key: message.key().map(|key| self.copy(key)),
+            payload: message.payload().map(|payload| self.copy(payload)),
+            timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+            headers,
+        }
     }
 }
 
@@ -107,6 +129,7 @@ pub(super) async fn read(
                 .map_err(unavailable)?;
         }
         consumer.assign(&assignment).map_err(unavailable)?;
+        let mut copier = Copier::default();
         let mut progress = Instant::now();
         while !left.is_empty() && !stop.is_cancelled() {
             match consumer.poll(POLL) {
@@ -115,7 +138,7 @@ pub(super) async fn read(
                     let (partition, offset) = (message.partition(), message.offset());
                     // What expired meanwhile is left out, what came meanwhile as well.
                     let Some(range) = left.get(&partition).cloned() else { continue };
-                    if range.contains(&offset) && on_record(to_record(topic, &message)).is_break() {
+                    if range.contains(&offset) && on_record(copier.record(topic, &message)).is_break() {
                         return Ok(());
                     }
                     if offset + 1 >= range.end {

@@ -1,5 +1,8 @@
 //! What goes into the log and what comes out of it.
 
+use bytes::Bytes;
+use compact_str::CompactString;
+
 use super::topic::Topic;
 use super::trace::{TRACEPARENT, TraceParent};
 
@@ -106,7 +109,8 @@ impl Message {
     }
 }
 
-/// A record as it was read. It carries its position until it is settled.
+/// A record as it was read. It carries its position until it is settled. Its bytes lie in a piece of memory that it shares with
+/// some of its neighbours (`read.rs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Where it was read from.
@@ -116,20 +120,21 @@ pub struct Record {
     /// Where it was read from.
     pub offset: RecordOffset,
     /// Raw bytes; other producers may leave it out.
-    pub key: Option<Vec<u8>>,
+    pub key: Option<Bytes>,
     /// Raw bytes; `None` is the null value.
-    pub payload: Option<Vec<u8>>,
+    pub payload: Option<Bytes>,
     /// Milliseconds since the Unix epoch, as the producer set it; 0 where it set none.
     pub timestamp_ms: i64,
     /// Headers in order; names may repeat.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub headers: Vec<(CompactString, Option<Bytes>)>,
 }
 
 impl Record {
     /// What the record weighs in memory: its bytes and what holding it costs.
     pub fn size(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len)).sum();
-        self.key.as_ref().map_or(0, Vec::len) + self.payload.as_ref().map_or(0, Vec::len) + headers + RECORD_OVERHEAD_BYTES
+        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + length(value)).sum();
+        length(&self.key) + length(&self.payload) + headers + RECORD_OVERHEAD_BYTES
     }
 
     /// The value of the last header of that name: the last one added counts.
@@ -191,11 +196,7 @@ mod tests {
             key: None,
             payload: None,
             timestamp_ms: 0,
-            headers: vec![
-                ("a".to_owned(), Some(b"1".to_vec())),
-                ("a".to_owned(), Some(b"2".to_vec())),
-                ("b".to_owned(), None),
-            ],
+            headers: vec![("a".into(), Some("1".into())), ("a".into(), Some("2".into())), ("b".into(), None)],
         };
         assert_eq!(record.header("a"), Some(&b"2"[..]));
         assert_eq!(record.header("b"), None);

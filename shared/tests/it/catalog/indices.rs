@@ -137,7 +137,7 @@ async fn a_document_that_the_mapping_refuses_fails_alone() {
     };
     let alias = format!("{}products", config.index_prefix);
     // An operator's mistake: revisions are not that small.
-    let index = json!({"aliases": {&alias: {}}, "mappings": {"properties": {"revision": {"type": "byte"}}}});
+    let index = json!({"aliases": {&alias: {}}, "mappings": {"dynamic": false, "properties": {"revision": {"type": "byte"}}}});
     let (status, text) = operate(&config, Method::Put, &format!("/{alias}-v1"), Some(index)).await;
     assert_eq!(status, 200, "{text}");
     let catalog = ElasticCatalog::connect(config.clone()).unwrap();

@@ -26,7 +26,7 @@ fn called(number: usize, titles: &[(Marketplace, &str)]) -> StoredProduct {
         state.attributes = Some(Register::new(
             state.latest,
             AttributeFacts {
-                title: Some((*title).to_owned()),
+                title: Some((*title).into()),
                 ..AttributeFacts::default()
             },
         ));

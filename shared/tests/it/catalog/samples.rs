@@ -69,12 +69,12 @@ pub(crate) fn product(random: &mut SmallRng, number: usize) -> StoredProduct {
     state.attributes = Some(Register::new(
         observed_at,
         AttributeFacts {
-            title: title.clone(),
+            title: title.as_deref().map(Into::into),
             categories: category
                 .iter()
                 .map(|name| Category {
                     id: i64::MAX,
-                    name: name.clone(),
+                    name: name.as_str().into(),
                 })
                 .collect(),
             referral_fee_percentage: Some(Decimal::new(1501, 2)),

@@ -23,7 +23,7 @@ use shared::wire::alert::{
     Told,
 };
 use shared::wire::job::JobParameters;
-use shared::wire::product::to_json;
+use shared::wire::product::{to_catalog_json, to_json};
 use shared::wire::raw_update::RawEnvelope;
 use shared::wire::state::{
     DetectorSettings, EnricherStatus, HistoryRecord, ProducerStatus, RatesRecord, RequestedJob, Run, RunProgress, RunStatus, SchedulerStatus, SellerDocument,
@@ -87,6 +87,7 @@ pub(crate) fn documents() -> Vec<Document> {
             through::<OpportunityDocument>,
         ),
         topic("job.requests.v1", "job.requests.v1", None, requests(), through::<JobRequest>),
+        state("products", catalog_products(), catalog_product_through),
         state("state-runs", runs(), through::<Run>),
         state("state-watchlist", watched(), through::<WatchedAsin>),
         state("state-rates", rates(), through::<RatesRecord>),
@@ -425,25 +426,34 @@ fn empty_state() -> MarketState {
     }
 }
 
-fn stored(product: Product, listing: Listing) -> Value {
-    written(&StoredProduct {
-        product,
-        revision: NOON.0,
-        listing,
-    })
-}
-
-fn written(stored: &StoredProduct) -> Value {
-    serde_json::from_slice(&to_json(stored)).expect("JSON")
-}
-
-/// Reads a product and writes it again.
+/// Reads a product and writes it again, as the topic carries it.
 fn product_through(value: &Value) -> Result<Value, String> {
+    rewritten(value, to_json)
+}
+
+/// Likewise, as a catalog holds it.
+fn catalog_product_through(value: &Value) -> Result<Value, String> {
+    rewritten(value, to_catalog_json)
+}
+
+fn rewritten(value: &Value, write: fn(&StoredProduct) -> Vec<u8>) -> Result<Value, String> {
     let read: ProductDocument = serde_json::from_str(&value.to_string()).map_err(|error| error.to_string())?;
-    Ok(written(&read.into()))
+    Ok(written(&read.into(), write))
+}
+
+fn written(stored: &StoredProduct, write: fn(&StoredProduct) -> Vec<u8>) -> Value {
+    serde_json::from_slice(&write(stored)).expect("JSON")
 }
 
 fn products() -> Vec<Value> {
+    stored_products().iter().map(|stored| written(stored, to_json)).collect()
+}
+
+fn catalog_products() -> Vec<Value> {
+    stored_products().iter().map(|stored| written(stored, to_catalog_json)).collect()
+}
+
+fn stored_products() -> [StoredProduct; 3] {
     let mut full = Product::from_record(asin(), Marketplace::DE, Source::Keepa, full_state());
     full.merge(&Product::from_record(asin(), Marketplace::UK, Source::Feed, MarketState::observed(observed())));
     let listing = Listing {
@@ -459,7 +469,12 @@ fn products() -> Vec<Value> {
         markets: BTreeMap::new(),
         ..empty.clone()
     };
-    vec![stored(full, listing), stored(empty, Listing::default()), stored(nothing, Listing::default())]
+    let unlisted = Listing::default;
+    [(full, listing), (empty, unlisted()), (nothing, unlisted())].map(|(product, listing)| StoredProduct {
+        product,
+        revision: NOON.0,
+        listing,
+    })
 }
 
 fn evaluation() -> Evaluation {

@@ -11,7 +11,7 @@ use crate::measure::{Measured, Stopwatch};
 use crate::process::{Service, Settled, Used};
 use crate::records::{Order, Records};
 use crate::servers::Servers;
-use crate::yardsticks;
+use crate::yardsticks::{self, Shape};
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Longer than any machine takes for a round.
@@ -24,8 +24,8 @@ const SESSION: (&str, &str) = ("KAFKA_SESSION_TIMEOUT", "5m");
 pub struct Round {
     /// In which order the records came.
     pub order: Order,
-    /// By name, in the order in which they were measured.
-    pub measured: Vec<(&'static str, Measured)>,
+    /// In the order in which they were had.
+    pub results: Vec<Compared>,
     /// Products compared with the truth, each time.
     pub verified: usize,
     /// Records of [`what::REPLAY_ALL`].
@@ -34,7 +34,18 @@ pub struct Round {
     pub backlog_mib: [f64; 3],
 }
 
-/// The names under which [`Round::measured`] has its values.
+/// What was measured, and the yardstick beside it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Compared {
+    /// One of [`what`].
+    pub what: &'static str,
+    /// What it took.
+    pub measured: Measured,
+    /// Its rate by that of `_bulk` alone, measured just before and just after: a machine changes its pace within minutes.
+    pub of_bulk: f64,
+}
+
+/// The names of what is measured.
 pub mod what {
     /// `_bulk` of ready documents.
     pub const BULK: &str = "_bulk of ready documents";
@@ -82,6 +93,25 @@ async fn fill_and_overwrite(servers: &Servers, seed: u64) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// Fills an empty catalog once.
+///
+/// # Errors
+/// As [`round`].
+pub async fn fill(records: usize, order: Order, seed: u64) -> anyhow::Result<Measured> {
+    let servers = Servers::find()?;
+    let outcome = async {
+        let records = Records::plan(records, order, seed, 0, UnixMillis::now().plus_millis(-60_000));
+        servers.publish(&records).await?;
+        let mut worker = Worker::start(&servers).await?;
+        let measured = worker.work_off(&records).await?;
+        worker.end().await?;
+        Ok(measured)
+    };
+    let outcome = outcome.await;
+    servers.remove_everything().await;
+    outcome
+}
+
 /// Runs a round of about so many records on topics and indices of its own.
 ///
 /// # Errors
@@ -101,51 +131,93 @@ async fn measure(servers: &Servers, records: usize, order: Order, seed: u64) -> 
         Records::plan(records, order, seed, number, now.plus_millis((number - 3) * 600_000))
     };
     let (first, second, third) = (generation(0), generation(1), generation(2));
-    let mut measured = Vec::new();
     let mut verified = 0;
 
     servers.publish(&first).await?;
-    measured.push((what::BULK, yardsticks::bulk_ceiling(servers, first.len()).await?));
-    measured.push((what::READING, yardsticks::consume(servers, first.len()).await?));
-    measured.push((what::BARE, yardsticks::bare_loop(servers, first.len()).await?));
+    let mut turns = Turns::begin(servers, first.len()).await?;
+    turns.add(what::READING, yardsticks::consume(servers, first.len()).await?).await?;
+    turns.add(what::BARE, yardsticks::bare_loop(servers, first.len()).await?).await?;
     // It writes a document a record in whatever order they come.
     if order == Order::Close
         && let Some(classic) = yardsticks::classic(servers, first.len()).await?
     {
-        measured.push((what::CLASSIC, classic));
+        turns.add(what::CLASSIC, classic).await?;
     }
 
     let mut worker = Worker::start(servers).await?;
-    measured.push((what::FIRST_FILL, worker.work_off(&first).await?));
+    turns.add(what::FIRST_FILL, worker.work_off(&first).await?).await?;
     verified += servers.verify(&first.truth()).await?;
     worker.give(&first).await?;
-    measured.push((what::REPLAY_WARM, worker.work_off(&first).await?));
+    turns.add(what::REPLAY_WARM, worker.work_off(&first).await?).await?;
     verified += servers.verify(&first.truth()).await?;
     worker.give(&second).await?;
-    measured.push((what::OVERWRITE_WARM, worker.work_off(&second).await?));
+    turns.add(what::OVERWRITE_WARM, worker.work_off(&second).await?).await?;
     verified += servers.verify(&second.truth()).await?;
     worker.end().await?;
 
     servers.publish(&third).await?;
     let mut worker = Worker::start(servers).await?;
-    measured.push((what::OVERWRITE_COLD, worker.work_off(&third).await?));
+    turns.add(what::OVERWRITE_COLD, worker.work_off(&third).await?).await?;
     verified += servers.verify(&third.truth()).await?;
     worker.end().await?;
 
     servers.forget_group(enricher::GROUP).await?;
     let mut worker = Worker::start(servers).await?;
     let all = [&first, &first, &second, &third];
-    measured.push((what::REPLAY_ALL, worker.work_off_all(&all).await?));
+    turns.add(what::REPLAY_ALL, worker.work_off_all(&all).await?).await?;
     verified += servers.verify(&third.truth()).await?;
     let backlog_mib = worker.resident_mib;
     worker.end().await?;
     Ok(Round {
         order,
-        measured,
+        results: turns.results,
         verified,
         backlog: all.iter().map(|records| records.len()).sum(),
         backlog_mib,
     })
+}
+
+/// `_bulk` alone between any two that are measured.
+struct Turns<'a> {
+    servers: &'a Servers,
+    documents: usize,
+    shape: Shape,
+    /// Its latest rate.
+    ceiling: f64,
+    results: Vec<Compared>,
+}
+
+impl<'a> Turns<'a> {
+    async fn begin(servers: &'a Servers, documents: usize) -> anyhow::Result<Turns<'a>> {
+        let (shape, measured) = yardsticks::bulk_ceiling(servers, documents).await?;
+        Ok(Turns {
+            servers,
+            documents,
+            shape,
+            ceiling: measured.per_second,
+            results: vec![Compared {
+                what: what::BULK,
+                measured,
+                of_bulk: 1.0,
+            }],
+        })
+    }
+
+    async fn add(&mut self, what: &'static str, measured: Measured) -> anyhow::Result<()> {
+        let bulk = yardsticks::bulk(self.servers, self.documents, self.shape).await?;
+        let before = std::mem::replace(&mut self.ceiling, bulk.per_second);
+        self.results.push(Compared {
+            what,
+            measured,
+            of_bulk: 2.0 * measured.per_second / (before + bulk.per_second),
+        });
+        self.results.push(Compared {
+            what: what::BULK,
+            measured: bulk,
+            of_bulk: 1.0,
+        });
+        Ok(())
+    }
 }
 
 /// An enricher that works off what is there, and what it had done before.

@@ -2,6 +2,7 @@
 //! conditions. `compose/bench` builds everything, starts servers and runs it.
 
 mod api;
+mod compare;
 mod detector;
 mod end_to_end;
 mod freshness;
@@ -34,11 +35,17 @@ const HELP: &str = "bench: what the product achieves beside what this machine ca
   start      how soon a process answers, how large it is
   all        all of them
 
+  fill       the enricher's first fill alone, without a warm-up and yardsticks: what a profile is taken of
+
+  bench compare FIRST.json SECOND.json   what two runs on one machine do not agree in
+
   --order    how the marketplaces of an article lie for the enricher; both without it
 
 Needs KAFKA_BROKERS and ELASTICSEARCH_URL; compose/bench NAME starts servers for it.";
 
 const NAMES: [&str; 6] = ["enricher", "scaling", "freshness", "api", "detector", "start"];
+/// No part of `all`.
+const FILL: &str = "fill";
 /// Of these products a sweep has as many as the goal names.
 const SWEEP: usize = 1_000_000;
 /// A part of the records tells how the work is shared.
@@ -57,7 +64,11 @@ struct Plans {
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Plans> {
     let name = arguments.next().context("a name is missing")?;
-    let names: Vec<&'static str> = NAMES.into_iter().filter(|known| name == "all" || *known == name).collect();
+    let names: Vec<&'static str> = match name.as_str() {
+        "all" => NAMES.to_vec(),
+        FILL => vec![FILL],
+        _ => NAMES.into_iter().filter(|known| *known == name).collect(),
+    };
     if names.is_empty() {
         bail!("{name} is unknown");
     }
@@ -108,6 +119,20 @@ fn main() -> ExitCode {
         println!("{HELP}");
         return ExitCode::SUCCESS;
     }
+    if let [name, first, second] = arguments.as_slice()
+        && name == "compare"
+    {
+        return match compare::compare(first.as_ref(), second.as_ref()) {
+            Ok(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("bench: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let plans = match parse(arguments.into_iter()) {
         Ok(plans) => plans,
         Err(mistake) => {
@@ -148,6 +173,16 @@ async fn run(plans: &Plans) -> anyhow::Result<()> {
 async fn measure(name: &str, plans: &Plans, report: &mut Report) -> anyhow::Result<()> {
     match name {
         "enricher" => report.add_enricher(&enricher_rounds(plans).await?),
+        FILL => {
+            for _ in 0..plans.rounds {
+                for &order in &plans.orders {
+                    eprintln!(
+                        "  {order:?} {}",
+                        serde_json::to_string(&end_to_end::fill(plans.records, order, plans.seed).await?)?
+                    );
+                }
+            }
+        }
         "scaling" => report.add_scaling(&scaling::run(plans.records / SCALING_PART, plans.rounds, plans.seed).await?),
         "freshness" => report.add_freshness(&freshness::run(plans.seconds, plans.seed).await?),
         "api" => report.add_api(&api::run(plans.seconds, plans.seed).await?),
@@ -167,8 +202,8 @@ async fn enricher_rounds(plans: &Plans) -> anyhow::Result<Vec<end_to_end::Round>
         for &order in &plans.orders {
             eprintln!("round {} of {}, {order:?}", round + 1, plans.rounds);
             let round = end_to_end::round(plans.records, order, plans.seed).await?;
-            for (name, measured) in &round.measured {
-                eprintln!("  {name}: {}", serde_json::to_string(measured)?);
+            for result in &round.results {
+                eprintln!("  {}", serde_json::to_string(result)?);
             }
             rounds.push(round);
         }

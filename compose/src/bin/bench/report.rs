@@ -62,25 +62,27 @@ impl Report {
             let Some(first) = rounds.first() else { continue };
             let _ = write!(
                 self.text,
-                "\n## Enricher, marketplaces of an article {}\n\nRecords a second over {} rounds; ratios are medians of each round's; CPU seconds for 100,000 records.\n\n\
+                "\n## Enricher, marketplaces of an article {}\n\nRecords a second over {} rounds; `_bulk` alone is measured before and after each of the others, which is compared with these two; ratios are medians; CPU seconds for 100,000 records.\n\n\
                  | | least | median | most | of _bulk | of cap | client CPU | Elasticsearch | Kafka | peak MiB |\n|---|---|---|---|---|---|---|---|---|---|\n",
                 if order == Order::Close { "close together" } else { "shuffled" },
                 rounds.len()
             );
-            for (name, _) in &first.measured {
-                let of = |name: &str, value: fn(&Measured) -> f64| -> Vec<f64> {
-                    let measured = rounds.iter().flat_map(|round| round.measured.iter().filter(|(of, _)| *of == name));
-                    measured.map(|(_, measured)| value(measured)).collect()
-                };
-                let rates = of(name, |measured| measured.per_second);
-                let ceilings = of(what::BULK, |measured| measured.per_second);
-                let of_bulk = Spread::of(rates.iter().zip(ceilings).map(|(rate, ceiling)| rate / ceiling));
-                let of_cap = Spread::of(of(name, |measured| measured.per_second / measured.cap_per_second));
-                let rate = Spread::of(rates);
-                let client = Spread::of(of(name, |measured| measured.client_cpu));
-                let elasticsearch = Spread::of(of(name, |measured| measured.elasticsearch_cpu));
-                let kafka = Spread::of(of(name, |measured| measured.kafka_cpu));
-                let peak = Spread::of(of(name, |measured| measured.peak_mib.unwrap_or(f64::NAN)));
+            let mut names: Vec<&str> = Vec::new();
+            for result in &first.results {
+                if !names.contains(&result.what) {
+                    names.push(result.what);
+                }
+            }
+            for name in names {
+                let results_of = rounds.iter().flat_map(|round| &round.results).filter(|result| result.what == name);
+                let of = |value: fn(&Measured) -> f64| Spread::of(results_of.clone().map(|result| value(&result.measured)));
+                let of_bulk = Spread::of(results_of.clone().map(|result| result.of_bulk));
+                let of_cap = of(|measured| measured.per_second / measured.cap_per_second);
+                let rate = of(|measured| measured.per_second);
+                let client = of(|measured| measured.client_cpu);
+                let elasticsearch = of(|measured| measured.elasticsearch_cpu);
+                let kafka = of(|measured| measured.kafka_cpu);
+                let peak = of(|measured| measured.peak_mib.unwrap_or(f64::NAN));
                 let peak_text = if peak.max.is_nan() { String::new() } else { format!("{:.0}", peak.max) };
                 let _ = writeln!(
                     self.text,
@@ -92,6 +94,14 @@ impl Report {
                     "elasticsearch_cpu": elasticsearch, "kafka_cpu": kafka, "peak_mib": peak.max,
                 }));
             }
+        }
+        if let Some(of_classic) = of_classic(rounds) {
+            let Spread { min, median, max } = of_classic;
+            let _ = writeln!(
+                self.text,
+                "\nA first fill, marketplaces close together, is {median:.1} times as fast as the Python design (least {min:.1}, most {max:.1}), each by `_bulk` beside it."
+            );
+            self.json.insert("first_fill_of_classic".into(), json!(of_classic));
         }
         let verified: usize = rounds.iter().map(|round| round.verified).sum();
         let _ = writeln!(
@@ -115,7 +125,6 @@ impl Report {
 
     /// Of the enricher before a catalog that keeps nothing.
     pub fn add_scaling(&mut self, results: &[Shared]) {
-        let one = results.first().map_or(f64::NAN, |shared| shared.per_core_second.median);
         self.text.push_str(
             "\n## Scaling, before a catalog that keeps nothing\n\n| partitions | replicas | records a second | in a second of one core | of one partition's |\n|---|---|---|---|---|\n",
         );
@@ -123,11 +132,7 @@ impl Report {
             let _ = writeln!(
                 self.text,
                 "| {} | {} | {:.0} | {:.0} | {:.2} |",
-                shared.partitions,
-                shared.replicas,
-                shared.per_second.median,
-                shared.per_core_second.median,
-                shared.per_core_second.median / one
+                shared.partitions, shared.replicas, shared.per_second.median, shared.per_core_second.median, shared.of_one.median
             );
         }
         self.put("scaling", results);
@@ -268,4 +273,14 @@ impl Report {
         std::fs::write(path, &self.text).with_context(|| format!("{} cannot be written", path.display()))?;
         std::fs::write(&values, json).with_context(|| format!("{} cannot be written", values.display()))
     }
+}
+
+/// How many times as fast as the Python design a first fill is, in rounds that have both.
+fn of_classic(rounds: &[Round]) -> Option<Spread> {
+    let ratios = rounds.iter().filter_map(|round| {
+        let of_bulk = |what: &str| round.results.iter().find(|result| result.what == what).map(|result| result.of_bulk);
+        Some(of_bulk(what::FIRST_FILL)? / of_bulk(what::CLASSIC)?)
+    });
+    let ratios: Vec<f64> = ratios.collect();
+    (!ratios.is_empty()).then(|| Spread::of(ratios))
 }

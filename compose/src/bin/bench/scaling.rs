@@ -1,6 +1,7 @@
 //! What the enricher does by itself: the same work over partitions and replicas, before a catalog that keeps nothing and
 //! answers at once. Replicas are members of one group in this process; Kafka is real.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -30,7 +31,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// One way to share the work, over all rounds.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Shared {
     /// Of the topic.
     pub partitions: i32,
@@ -40,48 +41,78 @@ pub struct Shared {
     pub per_second: Spread,
     /// Records in a second of one core of ours.
     pub per_core_second: Spread,
+    /// The latter by that of one partition and one replica in the same round.
+    pub of_one: Spread,
 }
 
-/// Runs every combination that has a partition for each replica.
+/// A topic of so many partitions, full of records.
+struct Filled {
+    partitions: i32,
+    servers: Servers,
+    records: usize,
+}
+
+/// Runs every combination that has a partition for each replica, in each round.
 ///
 /// # Errors
 /// What the broker says.
 pub async fn run(records: usize, rounds: usize, seed: u64) -> anyhow::Result<Vec<Shared>> {
-    let mut results = Vec::new();
+    let mut topics = Vec::new();
     for partitions in PARTITIONS {
         let servers = Servers::find_with_partitions(partitions)?;
-        let outcome = over_replicas(&servers, records, rounds, seed, partitions).await;
-        servers.remove_everything().await;
-        results.extend(outcome?);
+        topics.push(Filled {
+            partitions,
+            servers,
+            records: 0,
+        });
     }
-    Ok(results)
+    let outcome = over_rounds(&mut topics, records, rounds, seed).await;
+    for topic in &topics {
+        topic.servers.remove_everything().await;
+    }
+    outcome
 }
 
-async fn over_replicas(servers: &Servers, records: usize, rounds: usize, seed: u64, partitions: i32) -> anyhow::Result<Vec<Shared>> {
-    let planned = Records::plan(records, Order::Close, seed, 0, UnixMillis::now());
-    servers.publish(&planned).await?;
-    let mut results = Vec::new();
-    for replicas in REPLICAS {
-        if i32::try_from(replicas)? > partitions {
-            continue;
+async fn over_rounds(topics: &mut [Filled], records: usize, rounds: usize, seed: u64) -> anyhow::Result<Vec<Shared>> {
+    for topic in topics.iter_mut() {
+        let planned = Records::plan(records, Order::Close, seed, 0, UnixMillis::now());
+        topic.servers.publish(&planned).await?;
+        topic.records = planned.len();
+    }
+    let mut found: BTreeMap<(i32, usize), [Vec<f64>; 3]> = BTreeMap::new();
+    for _ in 0..rounds {
+        let mut of_one_partition = None;
+        for topic in topics.iter() {
+            for replicas in REPLICAS
+                .into_iter()
+                .filter(|replicas| i32::try_from(*replicas).is_ok_and(|replicas| replicas <= topic.partitions))
+            {
+                let (seconds, cpu) = work_off(&topic.servers, topic.records, replicas).await?;
+                topic.servers.forget_group(enricher::GROUP).await?;
+                let [per_second, per_core] = [seconds, cpu].map(|seconds| topic.records as f64 / seconds);
+                let of_one = per_core / *of_one_partition.get_or_insert(per_core);
+                eprintln!(
+                    "{} partitions, {replicas} replicas: {per_second:.0} a second, {per_core:.0} a core, {of_one:.2}",
+                    topic.partitions
+                );
+                let values = found.entry((topic.partitions, replicas)).or_default();
+                for (values, value) in values.iter_mut().zip([per_second, per_core, of_one]) {
+                    values.push(value);
+                }
+            }
         }
-        let (mut rates, mut per_core) = (Vec::new(), Vec::new());
-        for _ in 0..rounds {
-            let (seconds, cpu) = work_off(servers, planned.len(), replicas).await?;
-            rates.push(planned.len() as f64 / seconds);
-            per_core.push(planned.len() as f64 / cpu);
-            servers.forget_group(enricher::GROUP).await?;
-        }
-        let shared = Shared {
+    }
+    let shared = |((partitions, replicas), values): (_, [Vec<f64>; 3])| {
+        let [per_second, per_core_second, of_one] = values.map(Spread::of);
+        Shared {
             partitions,
             replicas,
-            per_second: Spread::of(rates),
-            per_core_second: Spread::of(per_core),
-        };
-        eprintln!("{}", serde_json::to_string(&shared)?);
-        results.push(shared);
-    }
-    Ok(results)
+            per_second,
+            per_core_second,
+            of_one,
+        }
+    };
+    Ok(found.into_iter().map(shared).collect())
 }
 
 /// Seconds from the first settled record to the last, and CPU seconds of this process.

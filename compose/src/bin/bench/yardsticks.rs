@@ -19,8 +19,10 @@ use crate::servers::Servers;
 
 /// Bytes of a document that stands for a slim record.
 const DOCUMENT_BYTES: usize = 1_100;
-/// Documents to a request and requests at a time: the most that gets through, and nearly as much at a fifth of the latency.
-const SHAPES: [(usize, usize); 2] = [(5_000, 4), (2_000, 2)];
+/// Documents to a request and requests at a time.
+pub type Shape = (usize, usize);
+/// The most that gets through, and nearly as much at a fifth of the latency.
+const SHAPES: [Shape; 2] = [(5_000, 4), (2_000, 2)];
 /// Records that may be read before they are written.
 const READ_AHEAD: usize = 20_000;
 /// In each of two shapes.
@@ -28,27 +30,36 @@ const WARM_UP_DOCUMENTS: usize = 300_000;
 /// The Python design is given no more: it would take minutes.
 const CLASSIC_RECORDS: usize = 60_000;
 
-/// `_bulk` of ready documents, one for a record, in the better of two shapes.
+/// `_bulk` of ready documents, one for a record, in the better of two shapes, and which that is.
 ///
 /// # Errors
 /// What Elasticsearch says.
-pub async fn bulk_ceiling(servers: &Servers, records: usize) -> anyhow::Result<Measured> {
-    let mut best: Option<Measured> = None;
-    for (documents, at_once) in SHAPES {
-        let index = format!("{}ceiling-{documents}", servers.prefix);
-        servers.make_index(&index).await?;
-        let bodies: Vec<String> = (0..records.div_ceil(documents))
-            .map(|body| (body * documents..((body + 1) * documents).min(records)).map(ready).collect())
-            .collect();
-        let stopwatch = Stopwatch::start();
-        write_all(servers, &index, bodies, at_once).await?;
-        let measured = stopwatch.stop(records);
-        servers.remove_index(&index).await?;
-        if best.as_ref().is_none_or(|best| best.per_second < measured.per_second) {
-            best = Some(measured);
+pub async fn bulk_ceiling(servers: &Servers, records: usize) -> anyhow::Result<(Shape, Measured)> {
+    let mut best: Option<(Shape, Measured)> = None;
+    for shape in SHAPES {
+        let measured = bulk(servers, records, shape).await?;
+        if best.as_ref().is_none_or(|(_, best)| best.per_second < measured.per_second) {
+            best = Some((shape, measured));
         }
     }
     best.context("there are shapes")
+}
+
+/// `_bulk` of ready documents in one shape.
+///
+/// # Errors
+/// What Elasticsearch says.
+pub async fn bulk(servers: &Servers, records: usize, (documents, at_once): Shape) -> anyhow::Result<Measured> {
+    let index = format!("{}ceiling", servers.prefix);
+    servers.make_index(&index).await?;
+    let bodies: Vec<String> = (0..records.div_ceil(documents))
+        .map(|body| (body * documents..((body + 1) * documents).min(records)).map(ready).collect())
+        .collect();
+    let stopwatch = Stopwatch::start();
+    write_all(servers, &index, bodies, at_once).await?;
+    let measured = stopwatch.stop(records);
+    servers.remove_index(&index).await?;
+    Ok(measured)
 }
 
 /// Has Elasticsearch write until it has compiled what it needs for that.

@@ -75,16 +75,19 @@ const WARM_UP_RECORDS: usize = 150_000;
 /// # Errors
 /// As [`round`].
 pub async fn warm_up(seed: u64) -> anyhow::Result<()> {
-    let servers = Servers::find()?;
-    let outcome = fill_and_overwrite(&servers, seed).await;
-    servers.remove_everything().await;
-    outcome
+    for order in [Order::Shuffled, Order::Close] {
+        let servers = Servers::find()?;
+        let outcome = fill_and_overwrite(&servers, order, seed).await;
+        servers.remove_everything().await;
+        outcome?;
+    }
+    Ok(())
 }
 
-async fn fill_and_overwrite(servers: &Servers, seed: u64) -> anyhow::Result<()> {
+async fn fill_and_overwrite(servers: &Servers, order: Order, seed: u64) -> anyhow::Result<()> {
     let now = UnixMillis::now();
     for number in 0..2 {
-        let records = Records::plan(WARM_UP_RECORDS, Order::Shuffled, seed, number, now.plus_millis((number - 2) * 600_000));
+        let records = Records::plan(WARM_UP_RECORDS, order, seed, number, now.plus_millis((number - 2) * 600_000));
         servers.publish(&records).await?;
         let mut worker = Worker::start(servers).await?;
         worker.work_off(&records).await?;

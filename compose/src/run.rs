@@ -9,6 +9,7 @@ use producer::simulator;
 use shared::adapters::elastic::ElasticCatalog;
 use shared::adapters::embedded::broker::EmbeddedBroker;
 use shared::adapters::embedded::catalog::EmbeddedCatalog;
+use shared::boot::PREPARE_FIRST;
 use shared::health::Health;
 use shared::ports::{Catalog, EndingCatalog, Ports};
 use shared::runtime::Tasks;
@@ -21,8 +22,6 @@ use crate::data_dir::DataDir;
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long the broker and the simulator, which have nothing to drain, may take afterwards.
 const DRAIN_INFRASTRUCTURE: Duration = Duration::from_secs(1);
-/// How long topics and indices are waited for before the services start; after that they start and retry.
-const PREPARE_FIRST: Duration = Duration::from_secs(3);
 
 /// Where the started product is reached.
 #[derive(Clone)]

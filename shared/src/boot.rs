@@ -17,6 +17,10 @@ use crate::ports::{EndingCatalog, EventLogSettings, Ports};
 use crate::runtime::{self, Tasks};
 use crate::{probes, telemetry};
 
+/// How long topics and indices are waited for before a service starts that works with them: what it began without them would
+/// have to be begun again. After that it starts and tries again.
+pub const PREPARE_FIRST: Duration = Duration::from_secs(3);
+
 /// What a binary says of itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
@@ -213,12 +217,27 @@ where
             tasks.spawn("probes", probes::serve(listen, ports.health.clone(), needed, shutdown.clone()));
         }
         let (watched, ended) = (ports.clone(), shutdown.clone());
+        let prepared = CancellationToken::new();
+        let tells = prepared.clone().drop_guard();
         tasks.spawn("watch", async move {
             watched.prepare(&ended).await;
+            drop(tells);
             watched.watch(&ended).await;
             Ok(())
         });
-        tasks.spawn(program.name, run(config, ports, shutdown));
+        // One that has nothing to note of itself only answers, and that it does at once.
+        let waits = !program.components.is_empty();
+        let ended = shutdown.clone();
+        let running = run(config, ports, shutdown);
+        tasks.spawn(program.name, async move {
+            if waits {
+                tokio::select! {
+                    _ = tokio::time::timeout(PREPARE_FIRST, prepared.cancelled()) => {}
+                    () = ended.cancelled() => {}
+                }
+            }
+            running.await
+        });
         Ok(tasks.join(DRAIN).await?)
     })
 }

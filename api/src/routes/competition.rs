@@ -92,7 +92,7 @@ impl CompetitionDocument {
         let shares = buy_box.map_or(&[][..], |buy_box| &buy_box.shares);
         CompetitionDocument {
             sales_rank: prices.and_then(|prices| prices.sales_rank),
-            sales_rank_category: attributes.and_then(|attributes| attributes.rank_category.clone()).map(Into::into),
+            sales_rank_category: attributes.and_then(|attributes| attributes.rank_category.as_deref()).map(str::to_owned),
             sales_rank_drops_30: prices.and_then(|prices| prices.rank_drops_30),
             monthly_sold: attributes.and_then(|attributes| attributes.monthly_sold),
             offers_new: prices.and_then(|prices| prices.new_offers),

@@ -3,6 +3,8 @@
 //!
 //! Shares and ratios are [`Percentage`]s (hundredths of percent), amounts minor units of the marketplace's currency. The
 //! definitions are those of a step function: a value holds until the next one, time without an offer weighs nothing.
+//!
+//! **A new field comes last in its struct, with a default, and none moves or goes**: catalogs hold facts by position.
 
 use serde::{Deserialize, Serialize};
 

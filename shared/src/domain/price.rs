@@ -1,8 +1,9 @@
 //! What one record says of one marketplace: groups of facts, each a register of its own in [`super::MarketState`].
 //!
 //! Amounts are minor units of the marketplace's currency and always greater than zero: Keepa's
-//! sentinels (-1, -2, 0) end in the decoder. Texts are compact: most are short, and every record has ten of them. The structs derive serde because a register's canonical
-//! bytes, which decide ties, are the JSON of its facts.
+//! sentinels (-1, -2, 0) end in the decoder. Texts are compact: most are short, and every record has ten
+//! of them. The structs derive serde because a register's canonical bytes, which decide ties, are the JSON
+//! of its facts.
 //!
 //! **A new field comes last in its struct, and none moves or goes**: catalogs hold facts by position.
 

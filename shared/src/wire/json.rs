@@ -6,7 +6,7 @@
 //! adds a field adds it last, with a default; a field that is no more leaves its place.
 //!
 //! With names it is what `serde_json` writes, but that names, which are identifiers, are not looked through for characters
-//! to escape, every time anew: that is a third of the time that a document takes.
+//! to escape, every time anew: that takes a quarter off what a document costs.
 
 use serde::Serialize;
 use serde::ser::{self, Error as _, SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple};
@@ -46,10 +46,6 @@ struct Items<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn scalar<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
-        serde_json::to_writer(self.json, value)
-    }
-
     fn items(self, opening: u8, closing: u8) -> Items<'a> {
         self.json.push(opening);
         Items {
@@ -98,6 +94,36 @@ fn unexpected<T>(what: &str) -> Result<T> {
     Err(Error::custom(format!("{what} cannot be written")))
 }
 
+/// Values that are alike in both forms.
+macro_rules! as_serde_json {
+    ($($method:ident: $type:ty),+ $(,)?) => {
+        $(fn $method(self, value: $type) -> Result<()> {
+            serde_json::to_writer(self.json, &value)
+        })+
+    };
+}
+
+/// A list and a tuple are written alike.
+macro_rules! elements {
+    ($($kind:ident),+) => {
+        $(impl $kind for Items<'_> {
+            type Ok = ();
+            type Error = Error;
+
+            fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+                self.item(value)
+            }
+
+            fn end(self) -> Result<()> {
+                self.close();
+                Ok(())
+            }
+        })+
+    };
+}
+
+elements!(SerializeSeq, SerializeTuple);
+
 impl<'a> ser::Serializer for Writer<'a> {
     type Ok = ();
     type Error = Error;
@@ -109,40 +135,9 @@ impl<'a> ser::Serializer for Writer<'a> {
     type SerializeStruct = Items<'a>;
     type SerializeStructVariant = ser::Impossible<(), Error>;
 
-    fn serialize_bool(self, value: bool) -> Result<()> {
-        self.scalar(&value)
-    }
-
-    fn serialize_i8(self, value: i8) -> Result<()> {
-        self.scalar(&value)
-    }
-
-    fn serialize_i16(self, value: i16) -> Result<()> {
-        self.scalar(&value)
-    }
-
-    fn serialize_i32(self, value: i32) -> Result<()> {
-        self.scalar(&value)
-    }
-
-    fn serialize_i64(self, value: i64) -> Result<()> {
-        self.scalar(&value)
-    }
-
-    fn serialize_u8(self, value: u8) -> Result<()> {
-        self.scalar(&value)
-    }
-
-    fn serialize_u16(self, value: u16) -> Result<()> {
-        self.scalar(&value)
-    }
-
-    fn serialize_u32(self, value: u32) -> Result<()> {
-        self.scalar(&value)
-    }
-
-    fn serialize_u64(self, value: u64) -> Result<()> {
-        self.scalar(&value)
+    as_serde_json! {
+        serialize_bool: bool, serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_u8: u8,
+        serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_char: char, serialize_str: &str,
     }
 
     fn serialize_f32(self, _: f32) -> Result<()> {
@@ -151,14 +146,6 @@ impl<'a> ser::Serializer for Writer<'a> {
 
     fn serialize_f64(self, _: f64) -> Result<()> {
         unexpected("a float")
-    }
-
-    fn serialize_char(self, value: char) -> Result<()> {
-        self.scalar(&value)
-    }
-
-    fn serialize_str(self, value: &str) -> Result<()> {
-        self.scalar(value)
     }
 
     fn serialize_bytes(self, _: &[u8]) -> Result<()> {
@@ -183,7 +170,7 @@ impl<'a> ser::Serializer for Writer<'a> {
     }
 
     fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<()> {
-        self.scalar(variant)
+        self.serialize_str(variant)
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<()> {
@@ -223,34 +210,6 @@ impl<'a> ser::Serializer for Writer<'a> {
 
     fn serialize_struct_variant(self, name: &'static str, _: u32, _: &'static str, _: usize) -> Result<Self::SerializeStructVariant> {
         unexpected(name)
-    }
-}
-
-impl SerializeSeq for Items<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.item(value)
-    }
-
-    fn end(self) -> Result<()> {
-        self.close();
-        Ok(())
-    }
-}
-
-impl SerializeTuple for Items<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.item(value)
-    }
-
-    fn end(self) -> Result<()> {
-        self.close();
-        Ok(())
     }
 }
 

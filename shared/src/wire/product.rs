@@ -47,7 +47,8 @@ pub struct ProductDocument {
     pub markets: BTreeMap<Marketplace, BTreeMap<Source, MarketDocument>>,
 }
 
-/// One marketplace from one source, as it is read.
+/// One marketplace from one source, as it is read. Its fields stand in the order of [`WrittenMarket`]: catalogs hold them by
+/// position.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[allow(missing_docs)]
 pub struct MarketDocument {

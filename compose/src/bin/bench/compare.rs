@@ -15,9 +15,6 @@ const NAMES: [&str; 8] = ["order", "what", "on", "connections", "partitions", "r
 const LEFT_OUT: [&str; 3] = ["conditions", "verified", "failed"];
 /// Of several rounds the middle one is compared, the ends are what they happen to be.
 const ENDS: [&str; 3] = ["min", "max", "p999_ms"];
-/// Members with these in their names are ratios: they are to agree where the machine itself changes its pace.
-const RATIOS: [&str; 2] = ["of_", "_of_"];
-
 /// The values that do not agree, and how many do.
 ///
 /// # Errors
@@ -26,8 +23,12 @@ pub fn compare(first: &Path, second: &Path) -> anyhow::Result<String> {
     let [first, second] = [read(first)?, read(second)?];
     let mut text = String::from("| | first | second | times |\n|---|---|---|---|\n");
     let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let mut alone = second.keys().filter(|path| !first.contains_key(*path)).count();
     for (path, one) in &first {
-        let Some(other) = second.get(path) else { continue };
+        let Some(other) = second.get(path) else {
+            alone += 1;
+            continue;
+        };
         let times = if one == other {
             1.0
         } else {
@@ -47,12 +48,15 @@ pub fn compare(first: &Path, second: &Path) -> anyhow::Result<String> {
     for (kind, (agree, all)) in counts {
         let _ = writeln!(text, "{agree} of {all} {kind} agree within {:.0} %.", TOLERANCE * 100.0);
     }
+    if alone > 0 {
+        let _ = writeln!(text, "{alone} values are in one of the two only.");
+    }
     Ok(text)
 }
 
+/// Ratios are to agree also where the machine changes its pace; their names say of what they are.
 fn is_ratio(path: &str) -> bool {
-    path.rsplit(' ')
-        .any(|part| RATIOS.iter().any(|ratio| part.starts_with(ratio) || part.contains(ratio)))
+    path.split(' ').any(|part| part.starts_with("of_") || part.contains("_of_"))
 }
 
 fn read(path: &Path) -> anyhow::Result<BTreeMap<String, f64>> {
@@ -121,6 +125,9 @@ mod tests {
         let text = compare(&first, &far).expect("compared");
         assert!(text.contains("| enricher results close/a fill of_bulk median | 1.00 | 1.20 | 1.20 |"), "{text}");
         assert!(text.contains("0 of 1 ratios") && text.contains("1 of 2 other values"), "{text}");
+        let other = folder.path().join("d");
+        std::fs::write(&other, r#"{"start": {"embedded_mib": 1}}"#).expect("written");
+        assert!(compare(&first, &other).expect("compared").contains("\n4 values are in one of the two only."));
         assert!(compare(&first, Path::new("/nowhere")).is_err());
     }
 }

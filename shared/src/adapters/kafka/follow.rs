@@ -16,8 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::EventLogConfig;
 use super::error::EventLogError;
 use super::health::{HealthSensor, SensorContext};
-use super::read::partitions_of;
-use super::read::{Copier, ReadContext};
+use super::read::{Copier, ReadContext, partitions_of};
 use super::record::Record;
 use super::topic::Topic;
 

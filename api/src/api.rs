@@ -135,11 +135,20 @@ impl Api {
         Ok(self.answers.get(key, self.wanted(depends), || answer).await?)
     }
 
-    /// Rates, settings and the feed's state, as of two seconds ago at most (longer while the catalog is away).
+    /// Rates, settings and the feed's state, as of two seconds ago at most (longer while the catalog is away). Until the producer
+    /// has said for the first time what the feed is, that it has not is believed for a moment only: simulated data would pass for real.
     pub(crate) async fn surroundings(&self) -> Result<Arc<Surroundings>, FetchError> {
+        let held = self.surroundings_by(DependsOn::More).await?;
+        match held.producer {
+            Some(_) => Ok(held),
+            None => self.surroundings_by(DependsOn::Awaited).await,
+        }
+    }
+
+    async fn surroundings_by(&self, depends: DependsOn) -> Result<Arc<Surroundings>, FetchError> {
         let catalog = Arc::clone(&self.catalog);
         let fetch = async move { within_limit(async move { Ok(Arc::new(Surroundings::read(&*catalog).await?)) }).await };
-        let held = self.surroundings.get("surroundings", self.wanted(DependsOn::More), || fetch).await?;
+        let held = self.surroundings.get("surroundings", self.wanted(depends), || fetch).await?;
         Ok(held.value)
     }
 }

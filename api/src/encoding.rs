@@ -5,6 +5,7 @@ use poem::IntoResponse as _;
 use poem::http::header::ACCEPT_ENCODING;
 use poem::http::{HeaderMap, HeaderValue};
 use poem::web::{Compress, CompressionAlgo, CompressionLevel};
+use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 /// Below this, headers weigh more than what is saved, bytes.
@@ -92,13 +93,16 @@ impl Forms {
 }
 
 /// A body in another form; none if that fails.
+///
+/// A page of opportunities takes milliseconds: on a thread of its own, since requests wait for those that answer them.
 async fn compressed(body: Bytes, algorithm: CompressionAlgo) -> Option<Bytes> {
-    let response = Compress::new(body, algorithm).with_quality(QUICK).into_response();
-    // It is in memory, so this waits for nothing.
-    let compressed = response.into_body().into_bytes().await;
-    compressed
-        .inspect_err(|error| tracing::error!(error = %error, "a body could not be compressed"))
-        .ok()
+    let compress = move || {
+        let response = Compress::new(body, algorithm).with_quality(QUICK).into_response();
+        // It is in memory, so this waits for nothing.
+        Handle::current().block_on(response.into_body().into_bytes()).map_err(|error| error.to_string())
+    };
+    let compressed = tokio::task::spawn_blocking(compress).await.map_err(|error| error.to_string()).flatten();
+    compressed.inspect_err(|error| tracing::error!(error, "a body could not be compressed")).ok()
 }
 
 /// The value of `Content-Encoding`.

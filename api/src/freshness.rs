@@ -14,6 +14,8 @@ const AT_LEAST: i64 = 1_000;
 const SEARCH_LAG: i64 = 2_000;
 /// What is not announced.
 const UNANNOUNCED: i64 = 2_000;
+/// What others have yet to write down, who just start.
+const AWAITED: i64 = 100;
 /// What was found fresh this long ago at most is served once more while it is renewed: a renewal takes a search, and whoever
 /// asks does not wait for it. It shows no change later, since whoever waited would see it no sooner.
 const JUST_NOW: i64 = 250;
@@ -27,6 +29,8 @@ pub(crate) enum DependsOn {
     More,
     /// On one document that is read by id, in real time.
     OneDocument,
+    /// On a record that was not there: whoever writes it may just start.
+    Awaited,
 }
 
 /// What is known of changes.
@@ -43,6 +47,7 @@ pub(crate) fn is_fresh(depends: DependsOn, as_of: UnixMillis, now: UnixMillis, c
     let age = now.millis_since(as_of);
     let limit = match depends {
         DependsOn::OneDocument => AT_LEAST,
+        DependsOn::Awaited => AWAITED,
         DependsOn::More => UNANNOUNCED,
         DependsOn::Opportunities if !changes.are_followed => UNANNOUNCED,
         DependsOn::Opportunities => {
@@ -107,8 +112,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_announced_lives_two_seconds_and_a_document_one() {
+    fn what_is_not_announced_lives_two_seconds_a_document_one_and_what_is_not_there_yet_a_moment() {
         check(DependsOn::More, None, true, &[0, 1_999], &[2_000]);
         check(DependsOn::OneDocument, None, true, &[0, 999], &[1_000]);
+        check(DependsOn::Awaited, None, true, &[0, 99], &[100]);
     }
 }

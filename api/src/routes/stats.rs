@@ -141,7 +141,10 @@ impl StatsRoutes {
     /// Counts, margins by route, freshness by marketplace, feed and exchange rates. An answer may be two seconds old.
     #[oai(path = "/stats", method = "get", operation_id = "get_stats")]
     async fn get(&self, request: &Request) -> Result<Answered<StatsDocument>, ListFailure> {
-        let held = self.api.answer(DependsOn::More, "stats", get(Arc::clone(&self.api))).await?;
+        // The first that knows what the feed is does not wait for one that did not to grow old.
+        let feed_is_known = self.api.surroundings().await.is_ok_and(|surroundings| surroundings.producer.is_some());
+        let key = if feed_is_known { "stats" } else { "stats of an unknown feed" };
+        let held = self.api.answer(DependsOn::More, key, get(Arc::clone(&self.api))).await?;
         Ok(Answered::new(held, request.headers(), self.api.now()))
     }
 }

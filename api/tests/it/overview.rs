@@ -109,6 +109,17 @@ fn run(job: &str, hour: i64, status: RunStatus) -> Run {
 }
 
 #[tokio::test]
+async fn what_the_feed_is_shows_a_moment_after_the_producer_has_said_it() {
+    let api = TestApi::start().await;
+    assert_eq!(api.json("/stats").await["simulated"], json!(false));
+    api.put_state(StateKind::Status, "producer", None, None, NOW, producer_status(true)).await;
+    api.advance(99);
+    assert_eq!(api.json("/stats").await["simulated"], json!(false));
+    api.advance(1);
+    assert_eq!(api.json("/stats").await["simulated"], json!(true));
+}
+
+#[tokio::test]
 async fn runs_are_listed_newest_first_and_filtered() {
     let api = TestApi::start().await;
     for run in [

@@ -39,7 +39,7 @@ async fn with_nothing_configured_simulated_opportunities_appear_and_the_referenc
         .api
         .eventually("/stats", "the feed is counted", |stats| {
             let is_counted = stats["feed"]["records_total"].as_u64() > Some(0);
-            // What the producer says of itself is two seconds old at most, and may not have been there then.
+            // What the producer says of itself shows a moment after it has said it.
             let is_told = stats["simulated"] == json!(true);
             (is_counted && is_told).then(|| stats.clone())
         })

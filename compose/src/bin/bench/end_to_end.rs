@@ -107,6 +107,7 @@ pub async fn fill(records: usize, order: Order, seed: u64) -> anyhow::Result<Mea
         servers.publish(&records).await?;
         let mut worker = Worker::start(&servers).await?;
         let measured = worker.work_off(&records).await?;
+        servers.verify(&records.truth()).await?;
         worker.end().await?;
         Ok(measured)
     };

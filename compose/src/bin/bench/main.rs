@@ -49,7 +49,7 @@ const FILL: &str = "fill";
 /// Of these products a sweep has as many as the goal names.
 const SWEEP: usize = 1_000_000;
 /// A part of the records tells how the work is shared.
-const SCALING_PART: usize = 4;
+const SCALING_PART: usize = 2;
 
 #[derive(Debug)]
 struct Plans {

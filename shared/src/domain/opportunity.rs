@@ -146,7 +146,8 @@ impl EventKind {
     }
 }
 
-/// What an evaluation was based on. Evaluations are ordered by it, field by field.
+/// What an evaluation was based on. Evaluations are ordered by it, field by field. Catalogs hold it by position, as they do
+/// [`LastEvent`]: a new field comes last, with a default, and none moves or goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Revision of the product.

@@ -17,8 +17,20 @@ use serde_json::{Error, Result};
 pub(super) enum Form {
     /// An object: its fields by name.
     Named,
+    /// Likewise, but what fields of these names hold is by position.
+    NamedBut(&'static [&'static str]),
     /// A list of its fields.
     Positional,
+}
+
+impl Form {
+    /// What stands for a struct in the field of this name.
+    fn of_field(self, name: &str) -> Form {
+        match self {
+            Form::NamedBut(by_position) if by_position.contains(&name) => Form::Positional,
+            form => form,
+        }
+    }
 }
 
 /// Appends a value.
@@ -65,12 +77,12 @@ impl Items<'_> {
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
-        if self.form == Form::Named {
+        if self.form != Form::Positional {
             self.separate();
             self.json.push(b'"');
             self.json.extend_from_slice(name.as_bytes());
             self.json.extend_from_slice(b"\":");
-            return append(value, self.form, self.json);
+            return append(value, self.form.of_field(name), self.json);
         }
         for _ in 0..std::mem::take(&mut self.omitted) {
             self.separate();
@@ -203,7 +215,7 @@ impl<'a> ser::Serializer for Writer<'a> {
 
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Items<'a>> {
         Ok(match self.form {
-            Form::Named => self.items(b'{', b'}'),
+            Form::Named | Form::NamedBut(_) => self.items(b'{', b'}'),
             Form::Positional => self.items(b'[', b']'),
         })
     }
@@ -305,6 +317,17 @@ mod tests {
             assert_eq!(json, expected);
             assert_eq!(serde_json::from_str::<Facts>(&json).expect("read"), facts);
         }
+    }
+
+    #[test]
+    fn what_a_field_holds_may_be_by_position_where_its_struct_is_not() {
+        let facts = Facts {
+            inner: vec![Facts::default()],
+            last: Some(true),
+            ..Facts::default()
+        };
+        let json = written(&[facts], Form::NamedBut(&["inner"]));
+        assert_eq!(json, r#"[{"name":"","inner":[[null,"",null,[]]],"last":true}]"#);
     }
 
     #[test]

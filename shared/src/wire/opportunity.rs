@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use super::json::{self, Form};
 use crate::domain::listing::name_key;
 use crate::domain::opportunity::{ClosedReason, Evaluation, LastEvent, RatesUsed};
 use crate::domain::profit::{Costs, Net};
@@ -60,6 +61,16 @@ pub struct OpportunityDocument<C = Costs> {
     pub event_seq: i64,
     pub last_event: LastEvent,
     pub evaluation: Evaluation,
+}
+
+/// Fields of a catalog's opportunity that nothing is searched by.
+const BY_POSITION: &[&str] = &["exchange_rate", "costs", "last_event", "evaluation"];
+
+/// Appends the document as a catalog holds it: what nothing is searched by stands by position, a third less than with names.
+///
+/// So the fields of [`Costs`], [`LastEvent`], [`Evaluation`] and [`RatesUsedDocument`], and of what is in them, keep their order.
+pub fn append_catalog_json(document: &OpportunityDocument, json: &mut Vec<u8>) {
+    json::append(document, Form::NamedBut(BY_POSITION), json).expect("a document is plain structs with string keys, and memory takes it");
 }
 
 /// A profit: euro cents, hundredths of percent, and what the ledger is computed from.
@@ -356,9 +367,13 @@ pub(crate) mod tests {
             let document = OpportunityDocument::from(opportunity.clone());
             prop_assert_eq!(Opportunity::from(document.clone()), opportunity.clone());
             let json = serde_json::to_string(&document).expect("JSON");
-            let read: OpportunityDocument = serde_json::from_str(&json).expect("what was written is read");
-            prop_assert_eq!(&read, &document);
-            prop_assert_eq!(Opportunity::from(read), opportunity);
+            let mut of_catalog = Vec::new();
+            append_catalog_json(&document, &mut of_catalog);
+            for json in [json.as_bytes(), &of_catalog] {
+                let read: OpportunityDocument = serde_json::from_slice(json).expect("what was written is read");
+                prop_assert_eq!(&read, &document);
+                prop_assert_eq!(&Opportunity::from(read), &opportunity);
+            }
             let again = serde_json::to_string(&OpportunityDocument::from(Opportunity::from(document))).expect("JSON");
             prop_assert_eq!(again, json);
         }

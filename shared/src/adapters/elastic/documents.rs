@@ -62,7 +62,7 @@ impl Document for Opportunity {
 
     fn append_source(&self, json: &mut Vec<u8>) {
         let document = OpportunityDocument::from(self.clone());
-        append(json, &document);
+        wire::opportunity::append_catalog_json(&document, json);
         add_field(json, "words", &words::of_opportunity(&document));
         if let Some(title) = &document.title {
             add_field(json, "title_key", &name_key(title));

@@ -1,4 +1,6 @@
 //! [`Costs`]: everything a ledger is computed from besides the two prices, each with where it comes from.
+//!
+//! **A new field comes last in its struct, with a default, and none moves or goes**: catalogs hold costs by position.
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;

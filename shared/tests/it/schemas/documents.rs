@@ -23,6 +23,7 @@ use shared::wire::alert::{
     Told,
 };
 use shared::wire::job::JobParameters;
+use shared::wire::opportunity::append_catalog_json;
 use shared::wire::product::{to_catalog_json, to_json};
 use shared::wire::raw_update::RawEnvelope;
 use shared::wire::state::{
@@ -79,6 +80,7 @@ pub(crate) fn documents() -> Vec<Document> {
             events(),
             through::<OpportunityEvent>,
         ),
+        // As it is in an event, and was in catalogs once.
         topic(
             "opportunities",
             "alerts.opportunities.v1",
@@ -88,6 +90,7 @@ pub(crate) fn documents() -> Vec<Document> {
         ),
         topic("job.requests.v1", "job.requests.v1", None, requests(), through::<JobRequest>),
         state("products", catalog_products(), catalog_product_through),
+        state("opportunities-by-position", catalog_opportunities(), catalog_opportunity_through),
         state("state-runs", runs(), through::<Run>),
         state("state-watchlist", watched(), through::<WatchedAsin>),
         state("state-rates", rates(), through::<RatesRecord>),
@@ -614,6 +617,24 @@ fn opportunities() -> Vec<Value> {
     [full_opportunity(), minimal_opportunity(), assumed_opportunity()]
         .map(|opportunity| json(OpportunityDocument::from(opportunity)))
         .into()
+}
+
+fn catalog_opportunities() -> Vec<Value> {
+    [full_opportunity(), minimal_opportunity(), assumed_opportunity()]
+        .map(|opportunity| of_catalog(&OpportunityDocument::from(opportunity)))
+        .into()
+}
+
+/// Reads an opportunity and writes it again, as a catalog holds it.
+fn catalog_opportunity_through(value: &Value) -> Result<Value, String> {
+    let read: OpportunityDocument = serde_json::from_str(&value.to_string()).map_err(|error| error.to_string())?;
+    Ok(of_catalog(&read))
+}
+
+fn of_catalog(document: &OpportunityDocument) -> Value {
+    let mut json = Vec::new();
+    append_catalog_json(document, &mut json);
+    serde_json::from_slice(&json).expect("JSON")
 }
 
 fn events() -> Vec<Value> {

@@ -14,7 +14,7 @@ use crate::adapters::words;
 use crate::domain::listing::name_key;
 use crate::domain::{Assessment, Opportunity, OpportunityId, TrapReason};
 use crate::ports::catalog::{CatalogError, OpportunityQuery, OpportunitySort, Page, Versioned, Write};
-use crate::wire::OpportunityDocument;
+use crate::wire::{self, OpportunityDocument};
 
 /// The name of the collection in versions.
 const INDEX: &str = "opportunities";
@@ -81,11 +81,13 @@ pub(super) fn row(write: Write<Opportunity>) -> RowWrite {
         optional_text(&document.title.as_deref().map(name_key)),
         Value::Text(words::of_opportunity(&document)),
     ];
+    let mut json = Vec::new();
+    wire::opportunity::append_catalog_json(&document, &mut json);
     RowWrite {
         id: document.id.to_string(),
         condition: write.condition,
         columns,
-        document: Some(serde_json::to_string(&document).expect("an opportunity document is plain data with string keys")),
+        document: Some(String::from_utf8(json).expect("JSON is UTF-8")),
     }
 }
 

@@ -75,6 +75,10 @@ pub struct Load {
     pub p99_ms: f64,
     /// Likewise nine hundred and ninety-nine in a thousand; `wrk` is not asked.
     pub p999_ms: Option<f64>,
+    /// From when they were sent, what ninety-nine in a hundred took at most, and all of them.
+    pub answer_p99_ms: Option<f64>,
+    /// See there.
+    pub answer_max_ms: Option<f64>,
     /// By how much ninety-nine in a hundred were sent late at most because this program was not woken in time; it is in the others.
     pub late_p99_ms: Option<f64>,
 }
@@ -89,6 +93,8 @@ impl Load {
             p50_ms: samples.per_mille_ms(500),
             p99_ms: samples.per_mille_ms(990),
             p999_ms: Some(samples.per_mille_ms(999)),
+            answer_p99_ms: Some(samples.answer_per_mille_ms(990)),
+            answer_max_ms: Some(samples.answer_per_mille_ms(1_000)),
             late_p99_ms: Some(samples.late_p99_ms()).filter(|late| !late.is_nan()),
         }
         .told()
@@ -321,6 +327,8 @@ async fn saturate(on: &'static str, connections: u32, seconds: u64, url: &str) -
         p50_ms,
         p99_ms,
         p999_ms: None,
+        answer_p99_ms: None,
+        answer_max_ms: None,
         late_p99_ms: None,
     };
     Ok(load.told())

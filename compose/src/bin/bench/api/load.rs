@@ -25,6 +25,8 @@ pub enum Pace {
 #[derive(Debug, Clone, Default)]
 pub struct Samples {
     latencies: Vec<Duration>,
+    /// From when a request was sent: what does not wait behind others.
+    answers: Vec<Duration>,
     /// How late requests were sent whose connection was free when they were due: the machine's doing, not the server's.
     late: Vec<Duration>,
     took: Duration,
@@ -34,6 +36,7 @@ impl Samples {
     /// Adds those of another slice.
     pub fn add(&mut self, other: Samples) {
         self.latencies.extend(other.latencies);
+        self.answers.extend(other.answers);
         self.late.extend(other.late);
         self.took += other.took;
     }
@@ -48,6 +51,12 @@ impl Samples {
     #[must_use]
     pub fn per_mille_ms(&self, per_mille: usize) -> f64 {
         per_mille_ms(&self.latencies, per_mille)
+    }
+
+    /// Milliseconds that so many in a thousand took at most from when they were sent.
+    #[must_use]
+    pub fn answer_per_mille_ms(&self, per_mille: usize) -> f64 {
+        per_mille_ms(&self.answers, per_mille)
     }
 
     /// Milliseconds by which ninety-nine in a hundred were sent late at most by the machine's doing.
@@ -91,7 +100,10 @@ pub fn run(address: &str, connections: u32, pace: Pace, duration: Duration, requ
                         thread::sleep(early);
                         samples.late.push(due.elapsed());
                     }
-                    connection.ask(&request(number))?;
+                    let request = request(number);
+                    let sent = Instant::now();
+                    connection.ask(&request)?;
+                    samples.answers.push(sent.elapsed());
                     samples.latencies.push(due.elapsed());
                 }
                 Ok(samples)
@@ -196,6 +208,7 @@ mod tests {
     fn slices_are_taken_together() {
         let slice = |millis: &[u64]| Samples {
             latencies: millis.iter().copied().map(Duration::from_millis).collect(),
+            answers: Vec::new(),
             late: Vec::new(),
             took: Duration::from_secs(1),
         };

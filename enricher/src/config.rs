@@ -13,8 +13,8 @@ pub struct Config {
     ///
     /// - `MARKETS`: in which order names are looked for. Every marketplace that Keepa knows is stored.
     /// - `STALE_AFTER` and `LEG_STALE_AFTER`, for the prices that lists filter by.
-    /// - `ENRICHER_BATCH_PRODUCTS` (100): products written at once. With more, the buffers hold no second batch while the first is
-    ///   on its way.
+    /// - `ENRICHER_BATCH_PRODUCTS` (100): products written at once, and fewer where half of what a partition may hold has no more.
+    ///   With more, the buffers hold no second batch while the first is on its way.
     /// - `ENRICHER_LINGER` (10ms): how long the first of them waits for others.
     /// - `ENRICHER_WRITES` (8): calls of the catalog at a time, at most.
     /// - `ENRICHER_BUFFER_BYTES` (8 MiB): what is held per partition before it is paused; of all together, three times that.

@@ -560,6 +560,16 @@ impl Common {
         self.outputs.push(output);
     }
 
+    /// What each partition may hold of all that the member may.
+    fn share_bytes(&self) -> usize {
+        self.settings.member_bytes / self.owned.max(1)
+    }
+
+    /// A partition holding more than this is paused.
+    fn high_water_bytes(&self) -> usize {
+        self.settings.high_water_bytes.min(self.share_bytes())
+    }
+
     /// Whether the catalog may be called now.
     fn may_call(&self) -> bool {
         if self.gate.failures > 0 {

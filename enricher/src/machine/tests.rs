@@ -472,6 +472,21 @@ fn a_partition_that_is_paused_waits_for_no_others() {
 }
 
 #[test]
+fn half_of_what_a_partition_may_hold_is_a_batch_so_that_the_next_gathers_beside_it() {
+    let mut bench = Bench::new(roomy(), 1);
+    bench.feed(price(0));
+    let settings = Settings {
+        batch_products: 100,
+        linger: Duration::from_secs(1),
+        member_bytes: 16 * bench.machine.bytes(0),
+        ..roomy()
+    };
+    let mut bench = Bench::new(settings, 2);
+    let fed: Vec<String> = (0..9).flat_map(|article| briefs(&bench.feed(price(article)))).collect();
+    assert_eq!(fed, ["read 5", "pause 0", "read 4"]);
+}
+
+#[test]
 fn in_a_backlog_a_call_waits_longer_for_others() {
     // The wall's clock stands a second after the start.
     for (at, linger) in [(0, 5), (-3_999, 5), (-4_050, 5), (-4_500, 50), (-5_000, 100), (-60_000, 250), (2_000, 5)] {

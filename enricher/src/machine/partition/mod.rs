@@ -222,11 +222,10 @@ impl Partition {
 
     fn pause_or_resume(&mut self, common: &mut Common) {
         let settings = &common.settings;
-        let share = settings.member_bytes / common.owned.max(1);
         let (bytes, records) = if self.paused {
-            (settings.low_water_bytes.min(share / 4), settings.window_records / 2)
+            (settings.low_water_bytes.min(common.share_bytes() / 4), settings.window_records / 2)
         } else {
-            (settings.high_water_bytes.min(share), settings.window_records)
+            (common.high_water_bytes(), settings.window_records)
         };
         let full = self.open.bytes() > bytes || self.open.window() > records;
         if full != self.paused {

@@ -94,7 +94,7 @@ impl Forms {
 
 /// A body in another form; none if that fails.
 ///
-/// A page of opportunities takes milliseconds: on a thread of its own, since requests wait for those that answer them.
+/// On a thread of its own, since requests wait for those that answer them.
 async fn compressed(body: Bytes, algorithm: CompressionAlgo) -> Option<Bytes> {
     let compress = move || {
         let response = Compress::new(body, algorithm).with_quality(QUICK).into_response();

@@ -95,7 +95,8 @@ pub enum MoneyError {
     UnknownCurrency { text: String },
 }
 
-/// An amount of money in a currency's minor unit (cents; JPY has none: yen).
+/// An amount of money in a currency's minor unit (cents; JPY has none: yen). Its fields keep their order: catalogs hold costs by
+/// position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Money {
     /// Minor units: 4999 is 49.99 EUR, or 4999 JPY.
@@ -172,7 +173,7 @@ pub struct ExchangeRate {
     units_per_eur: Decimal,
 }
 
-/// A rate as it is written.
+/// A rate as it is written. Its fields keep their order, too.
 #[derive(Serialize, Deserialize)]
 struct UncheckedRate {
     currency: Currency,

@@ -1,4 +1,4 @@
-//! JSON of plain structs, with the names of their fields or by position.
+//! JSON of plain structs, with the names of their fields, by position, or with names and some fields by position.
 //!
 //! By position a struct is the list of its fields, in the order in which they are declared: `[4799,null,5499]` instead of
 //! `{"new":4799,"list_price":5499}`. Two thirds of a named product document are names, the same in every one. What serde

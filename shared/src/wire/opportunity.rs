@@ -66,7 +66,7 @@ pub struct OpportunityDocument<C = Costs> {
 /// Fields of a catalog's opportunity that nothing is searched by.
 const BY_POSITION: &[&str] = &["exchange_rate", "costs", "last_event", "evaluation"];
 
-/// Appends the document as a catalog holds it: what nothing is searched by stands by position, a third less than with names.
+/// Appends the document as a catalog holds it: what nothing is searched by stands by position.
 ///
 /// So the fields of [`Costs`], [`LastEvent`], [`Evaluation`] and [`RatesUsedDocument`], and of what is in them, keep their order.
 pub fn append_catalog_json(document: &OpportunityDocument, json: &mut Vec<u8>) {

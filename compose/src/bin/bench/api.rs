@@ -75,9 +75,9 @@ pub struct Load {
     pub p99_ms: f64,
     /// Likewise nine hundred and ninety-nine in a thousand; `wrk` is not asked.
     pub p999_ms: Option<f64>,
-    /// From when they were sent, what ninety-nine in a hundred took at most, and all of them.
+    /// What ninety-nine in a hundred took at most from when they were sent, without the queue on their connection.
     pub answer_p99_ms: Option<f64>,
-    /// See there.
+    /// Likewise all of them.
     pub answer_max_ms: Option<f64>,
     /// By how much ninety-nine in a hundred were sent late at most because this program was not woken in time; it is in the others.
     pub late_p99_ms: Option<f64>,

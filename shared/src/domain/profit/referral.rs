@@ -2,6 +2,8 @@
 //!
 //! There are two kinds, and taking one for the other is the commonest mistake: in a *whole* rule the price picks one rate
 //! for all of it, in a *marginal* one each rate applies to its own portion of the price.
+//!
+//! Catalogs hold [`Step`] and [`Band`] by position, in costs: a new field comes last, with a default, and none moves or goes.
 
 use std::sync::Arc;
 

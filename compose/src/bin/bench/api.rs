@@ -20,6 +20,7 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use self::load::{Pace, Samples};
+use crate::measure::Spread;
 use crate::process::{Service, free_address};
 use crate::records::{Order, Records};
 use crate::servers::Servers;
@@ -79,6 +80,10 @@ pub struct Load {
     pub answer_p99_ms: Option<f64>,
     /// Likewise all of them.
     pub answer_max_ms: Option<f64>,
+    /// Half of these took at most, by what half of the same searches took at Elasticsearch in the same turn.
+    pub of_direct: Option<Spread>,
+    /// Likewise the time of all.
+    pub of_direct_time: Option<Spread>,
     /// By how much ninety-nine in a hundred were sent late at most because this program was not woken in time; it is in the others.
     pub late_p99_ms: Option<f64>,
 }
@@ -95,9 +100,10 @@ impl Load {
             p999_ms: Some(samples.per_mille_ms(999)),
             answer_p99_ms: Some(samples.answer_per_mille_ms(990)),
             answer_max_ms: Some(samples.answer_per_mille_ms(1_000)),
+            of_direct: None,
+            of_direct_time: None,
             late_p99_ms: Some(samples.late_p99_ms()).filter(|late| !late.is_nan()),
         }
-        .told()
     }
 
     fn told(self) -> Load {
@@ -165,7 +171,7 @@ async fn embedded(seconds: u64) -> anyhow::Result<Vec<Load>> {
         let (to, asked) = (address.clone(), Arc::clone(&asked));
         let request = move |_| load::get(&to, &list_of(asked.fetch_add(1, Ordering::Relaxed)), None);
         let samples = offer(&address, connections, Pace::Closed, Duration::from_secs(seconds), request).await?;
-        results.push(Load::of("embedded", what::UNCACHED, connections, &samples));
+        results.push(Load::of("embedded", what::UNCACHED, connections, &samples).told());
     }
     results.extend(cached("embedded", &address, seconds).await?);
     process.terminate().await?;
@@ -204,7 +210,7 @@ async fn cached(on: &'static str, address: &str, seconds: u64) -> anyhow::Result
             // The first are those of a connection that is new.
             offer(address, connections, Pace::PerSecond(RATE), Duration::from_secs(1), request.clone()).await?;
             let samples = offer(address, connections, Pace::PerSecond(RATE), Duration::from_secs(seconds), request).await?;
-            results.push(Load::of(on, what, connections, &samples));
+            results.push(Load::of(on, what, connections, &samples).told());
         }
         results.push(saturate(on, connections, seconds, &format!("http://{address}{LIST}")).await?);
     }
@@ -239,14 +245,24 @@ impl Questions {
         let before = answered_from_cache(servers).await?;
         let mut results = Vec::new();
         for connections in CONNECTIONS {
-            let (mut direct, mut uncached) = (Samples::default(), Samples::default());
+            let (mut all_direct, mut all_uncached) = (Samples::default(), Samples::default());
+            let (mut of_p50, mut of_time) = (Vec::new(), Vec::new());
             for _ in 0..TURNS {
                 let turn = Duration::from_secs(seconds) / TURNS;
-                direct.add(self.offer(true, connections, turn).await?);
-                uncached.add(self.offer(false, connections, turn).await?);
+                let direct = self.offer(true, connections, turn).await?;
+                let uncached = self.offer(false, connections, turn).await?;
+                of_p50.push(uncached.per_mille_ms(500) / direct.per_mille_ms(500));
+                of_time.push(direct.per_second() / uncached.per_second());
+                all_direct.add(direct);
+                all_uncached.add(uncached);
             }
-            results.push(Load::of("servers", what::DIRECT, connections, &direct));
-            results.push(Load::of("servers", what::UNCACHED, connections, &uncached));
+            results.push(Load::of("servers", what::DIRECT, connections, &all_direct).told());
+            let uncached = Load {
+                of_direct: Some(Spread::of(of_p50)),
+                of_direct_time: Some(Spread::of(of_time)),
+                ..Load::of("servers", what::UNCACHED, connections, &all_uncached)
+            };
+            results.push(uncached.told());
         }
         let after = answered_from_cache(servers).await?;
         ensure!(before == after, "Elasticsearch answered {} searches from its cache", after - before);
@@ -329,6 +345,8 @@ async fn saturate(on: &'static str, connections: u32, seconds: u64, url: &str) -
         p999_ms: None,
         answer_p99_ms: None,
         answer_max_ms: None,
+        of_direct: None,
+        of_direct_time: None,
         late_p99_ms: None,
     };
     Ok(load.told())

@@ -7,6 +7,7 @@ use serde::Serialize;
 use shared::adapters::kafka::Topic;
 use shared::domain::UnixMillis;
 
+use crate::apart::Work;
 use crate::measure::{Measured, Stopwatch};
 use crate::process::{Service, Settled, Used};
 use crate::records::{Order, Records};
@@ -16,6 +17,8 @@ use crate::yardsticks::{self, Shape};
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Longer than any machine takes for a round.
 const PATIENCE: Duration = Duration::from_secs(1_800);
+/// What takes a second is measured so often in a round, each time beside `_bulk`.
+const SHORT_TURNS: usize = 3;
 /// A process that is stopped while records are published stays in its group.
 const SESSION: (&str, &str) = ("KAFKA_SESSION_TIMEOUT", "5m");
 
@@ -57,7 +60,7 @@ pub mod what {
     pub const CLASSIC: &str = "classic Python design";
     /// Into an empty catalog.
     pub const FIRST_FILL: &str = "enricher, first fill";
-    /// The same records again, by the process that has written them.
+    /// The same records again, by the process that has settled them.
     pub const REPLAY_WARM: &str = "enricher, replay, warm";
     /// Other prices, by the process that has written the former.
     pub const OVERWRITE_WARM: &str = "enricher, overwrite, warm";
@@ -139,8 +142,10 @@ async fn measure(servers: &Servers, records: usize, order: Order, seed: u64) -> 
 
     servers.publish(&first).await?;
     let mut turns = Turns::begin(servers, first.len()).await?;
-    turns.add(what::READING, yardsticks::consume(servers, first.len()).await?).await?;
-    turns.add(what::BARE, yardsticks::bare_loop(servers, first.len()).await?).await?;
+    for _ in 0..SHORT_TURNS {
+        turns.add(what::READING, servers.task(first.len(), Work::Reading).measure().await?).await?;
+    }
+    turns.add(what::BARE, servers.task(first.len(), Work::BareLoop).measure().await?).await?;
     // It writes a document a record in whatever order they come.
     if order == Order::Close
         && let Some(classic) = yardsticks::classic(servers, first.len()).await?
@@ -171,6 +176,11 @@ async fn measure(servers: &Servers, records: usize, order: Order, seed: u64) -> 
     turns.add(what::REPLAY_ALL, worker.work_off_all(&all).await?).await?;
     verified += servers.verify(&third.truth()).await?;
     let backlog_mib = worker.resident_mib;
+    for _ in 1..SHORT_TURNS {
+        worker.give(&third).await?;
+        turns.add(what::REPLAY_WARM, worker.work_off(&third).await?).await?;
+    }
+    verified += servers.verify(&third.truth()).await?;
     worker.end().await?;
     Ok(Round {
         order,

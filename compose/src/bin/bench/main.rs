@@ -1,11 +1,13 @@
 //! What the product achieves on this machine, beside what the machine can do: ratios of one run, and a file with its
 //! conditions. `compose/bench` builds everything, starts servers and runs it.
 
+mod apart;
 mod api;
 mod compare;
 mod detector;
 mod end_to_end;
 mod freshness;
+mod goals;
 mod measure;
 mod process;
 mod records;
@@ -122,16 +124,13 @@ fn main() -> ExitCode {
     if let [name, first, second] = arguments.as_slice()
         && name == "compare"
     {
-        return match compare::compare(first.as_ref(), second.as_ref()) {
-            Ok(text) => {
-                print!("{text}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("bench: {error:#}");
-                ExitCode::FAILURE
-            }
-        };
+        return ended(compare::compare(first.as_ref(), second.as_ref()).map(|text| print!("{text}")));
+    }
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    if let [name, task] = arguments.as_slice()
+        && name == apart::ARGUMENT
+    {
+        return ended(runtime.block_on(apart::Task::run(task)));
     }
     let plans = match parse(arguments.into_iter()) {
         Ok(plans) => plans,
@@ -140,8 +139,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let runtime = tokio::runtime::Runtime::new().expect("threads");
-    match runtime.block_on(run(&plans)) {
+    ended(runtime.block_on(run(&plans)))
+}
+
+fn ended(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");

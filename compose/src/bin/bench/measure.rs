@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::process::{Used, cpu_seconds_of, own_cpu_seconds};
 
@@ -11,7 +11,7 @@ const KAFKA: &str = "kafka.Kafka";
 const ELASTICSEARCH: &str = "org.elasticsearch.server/org.elasticsearch.bootstrap.Elasticsearch";
 
 /// A number of records and what they took.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Measured {
     /// Records a second.
     pub per_second: f64,

@@ -1,5 +1,5 @@
 //! What the enricher does by itself: the same work over partitions and replicas, before a catalog that keeps nothing and
-//! answers at once. Replicas are members of one group in this process; Kafka is real.
+//! answers at once. Replicas are members of one group in a process of their own; Kafka is real.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use shared::ports::catalog::{
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::measure::Spread;
-use crate::process::own_cpu_seconds;
+use crate::apart::Work;
+use crate::measure::{Measured, Spread, Stopwatch};
 use crate::records::{Order, Records};
 use crate::servers::Servers;
 
@@ -41,7 +41,7 @@ pub struct Shared {
     pub per_second: Spread,
     /// Records in a second of one core of ours.
     pub per_core_second: Spread,
-    /// The latter by that of one partition and one replica in the same round.
+    /// The latter by that of one partition and one replica, measured just before and just after.
     pub of_one: Spread,
 }
 
@@ -52,7 +52,7 @@ struct Filled {
     records: usize,
 }
 
-/// Runs every combination that has a partition for each replica, in each round.
+/// Runs one partition with one replica, and every other number of partitions with every number of replicas, in each round.
 ///
 /// # Errors
 /// What the broker says.
@@ -79,44 +79,62 @@ async fn over_rounds(topics: &mut [Filled], records: usize, rounds: usize, seed:
         topic.servers.publish(&planned).await?;
         topic.records = planned.len();
     }
-    let mut found: BTreeMap<(i32, usize), [Vec<f64>; 3]> = BTreeMap::new();
+    let (one, others) = topics.split_first().context("there are topics")?;
+    let mut found: BTreeMap<(i32, usize), Vec<Compared>> = BTreeMap::new();
     for _ in 0..rounds {
-        let mut of_one_partition = None;
-        for topic in topics.iter() {
-            for replicas in REPLICAS
-                .into_iter()
-                .filter(|replicas| i32::try_from(*replicas).is_ok_and(|replicas| replicas <= topic.partitions))
-            {
-                let (seconds, cpu) = work_off(&topic.servers, topic.records, replicas).await?;
-                topic.servers.forget_group(enricher::GROUP).await?;
-                let [per_second, per_core] = [seconds, cpu].map(|seconds| topic.records as f64 / seconds);
-                let of_one = per_core / *of_one_partition.get_or_insert(per_core);
+        // A machine changes its pace within minutes: one partition is measured before and after each of the others.
+        let mut before = one.measure(1).await?;
+        found.entry((one.partitions, 1)).or_default().push(Compared { measured: before, of_one: 1.0 });
+        for topic in others {
+            for replicas in REPLICAS {
+                let measured = topic.measure(replicas).await?;
+                let after = one.measure(1).await?;
+                let of_one = 2.0 * per_core_second(&measured) / (per_core_second(&before) + per_core_second(&after));
                 eprintln!(
-                    "{} partitions, {replicas} replicas: {per_second:.0} a second, {per_core:.0} a core, {of_one:.2}",
-                    topic.partitions
+                    "{} partitions, {replicas} replicas: {:.0} a second, {:.0} a core, {of_one:.2}",
+                    topic.partitions,
+                    measured.per_second,
+                    per_core_second(&measured)
                 );
-                let values = found.entry((topic.partitions, replicas)).or_default();
-                for (values, value) in values.iter_mut().zip([per_second, per_core, of_one]) {
-                    values.push(value);
-                }
+                found.entry((topic.partitions, replicas)).or_default().push(Compared { measured, of_one });
+                found.entry((one.partitions, 1)).or_default().push(Compared { measured: after, of_one: 1.0 });
+                before = after;
             }
         }
     }
-    let shared = |((partitions, replicas), values): (_, [Vec<f64>; 3])| {
-        let [per_second, per_core_second, of_one] = values.map(Spread::of);
-        Shared {
-            partitions,
-            replicas,
-            per_second,
-            per_core_second,
-            of_one,
-        }
+    let shared = |((partitions, replicas), results): (_, Vec<Compared>)| Shared {
+        partitions,
+        replicas,
+        per_second: Spread::of(results.iter().map(|result| result.measured.per_second)),
+        per_core_second: Spread::of(results.iter().map(|result| per_core_second(&result.measured))),
+        of_one: Spread::of(results.iter().map(|result| result.of_one)),
     };
     Ok(found.into_iter().map(shared).collect())
 }
 
-/// Seconds from the first settled record to the last, and CPU seconds of this process.
-async fn work_off(servers: &Servers, records: usize, replicas: usize) -> anyhow::Result<(f64, f64)> {
+impl Filled {
+    async fn measure(&self, replicas: usize) -> anyhow::Result<Measured> {
+        let measured = self.servers.task(self.records, Work::Scaling(replicas)).measure().await?;
+        self.servers.forget_group(enricher::GROUP).await?;
+        Ok(measured)
+    }
+}
+
+/// One way once, and by one partition's beside it.
+struct Compared {
+    measured: Measured,
+    of_one: f64,
+}
+
+fn per_core_second(measured: &Measured) -> f64 {
+    100_000.0 / measured.client_cpu
+}
+
+/// So many members in this process, from the first settled record to the last.
+///
+/// # Errors
+/// What the broker says.
+pub async fn work_off(servers: &Servers, records: usize, replicas: usize) -> anyhow::Result<Measured> {
     let catalog: Arc<dyn Catalog> = Arc::new(NullCatalog::default());
     let shutdown = CancellationToken::new();
     let before = settled();
@@ -137,7 +155,7 @@ async fn work_off(servers: &Servers, records: usize, replicas: usize) -> anyhow:
     loop {
         let done = settled() - before;
         if done > 0 && began.is_none() {
-            began = Some((Instant::now(), own_cpu_seconds()));
+            began = Some(Stopwatch::start());
         }
         if done >= u64::try_from(records)? {
             break;
@@ -145,8 +163,7 @@ async fn work_off(servers: &Servers, records: usize, replicas: usize) -> anyhow:
         ensure!(Instant::now() < until, "{done} of {records} records are settled");
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    let (since, cpu) = began.context("records were settled")?;
-    let measured = (since.elapsed().as_secs_f64(), own_cpu_seconds() - cpu);
+    let measured = began.context("records were settled")?.stop(records);
     shutdown.cancel();
     while let Some(ended) = members.join_next().await {
         ended??;

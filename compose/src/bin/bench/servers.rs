@@ -53,13 +53,20 @@ impl Servers {
     /// # Errors
     /// As [`Servers::find`].
     pub fn find_with_partitions(partitions: i32) -> anyhow::Result<Servers> {
+        Servers::under(format!("bench-{:08x}-", rand::random::<u32>()), partitions)
+    }
+
+    /// Likewise, with a prefix that is known.
+    ///
+    /// # Errors
+    /// As [`Servers::find`].
+    pub fn under(prefix: String, partitions: i32) -> anyhow::Result<Servers> {
         let variable = |name: &str| {
             let value = std::env::var(name).ok().filter(|value| !value.is_empty());
             value.with_context(|| format!("{name} is not set: compose/bench starts servers and sets it"))
         };
         let brokers = variable("KAFKA_BROKERS")?;
         let elasticsearch = variable("ELASTICSEARCH_URL")?.parse().context("ELASTICSEARCH_URL")?;
-        let prefix = format!("bench-{:08x}-", rand::random::<u32>());
         let settings = EventLogSettings {
             topic_prefix: prefix.clone(),
             partitions,

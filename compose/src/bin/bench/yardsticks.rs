@@ -24,7 +24,7 @@ pub type Shape = (usize, usize);
 /// The most that gets through, and nearly as much at a fifth of the latency.
 const SHAPES: [Shape; 2] = [(5_000, 4), (2_000, 2)];
 /// So often the topic is read where nothing else is done.
-const READINGS: usize = 5;
+const READINGS: usize = 2;
 /// Records that may be read before they are written.
 const READ_AHEAD: usize = 20_000;
 /// In each of two shapes.

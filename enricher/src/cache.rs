@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use shared::domain::{Asin, MarketState, Product, Register, StoredProduct};
+use shared::domain::history::SellerShare;
+use shared::domain::{Asin, BySource, MarketState, Product, Register, StoredProduct};
 use shared::ports::catalog::Versioned;
 
 /// Products by ASIN, the least recently used dropped first.
@@ -101,16 +102,18 @@ pub(crate) fn approximate_bytes(stored: &StoredProduct) -> usize {
 
 /// What a product costs in memory, to within a factor of two; what it shares with others is counted as its own.
 pub(crate) fn product_bytes(product: &Product) -> usize {
-    /// Nodes of the two maps: they have room for eleven entries from the first on.
-    const OUTER_NODE: usize = 320;
-    const INNER_NODE: usize = 160;
-    let states = product.markets.values().flat_map(BTreeMap::values);
-    OUTER_NODE + states.map(|state| INNER_NODE + state_bytes(state)).sum::<usize>()
+    /// A node of the map: it has room for eleven entries from the first on.
+    const NODE: usize = 320;
+    let states = product.markets.values().flat_map(BySource::values);
+    NODE + states.map(|state| COUNTS + state_bytes(state)).sum::<usize>()
 }
 
+/// Stand before what is shared.
+const COUNTS: usize = 16;
+
 fn state_bytes(state: &MarketState) -> usize {
-    fn register_bytes<T>(register: &Option<Register<T>>) -> usize {
-        register.as_ref().map_or(0, |_| size_of::<T>() + 16)
+    fn shared_bytes<T>(register: &Option<Register<Arc<T>>>) -> usize {
+        register.as_ref().map_or(0, |_| size_of::<T>() + COUNTS)
     }
     let attributes = state.attributes.as_ref().map_or(0, |register| {
         let facts = &register.facts;
@@ -118,17 +121,12 @@ fn state_bytes(state: &MarketState) -> usize {
         let codes: usize = facts.product_codes.iter().map(|code| code.len() + 24).sum();
         text_bytes(&facts.title) + text_bytes(&facts.brand) + text_bytes(&facts.image_url) + categories + codes
     });
-    let sellers = state.buy_box.as_ref().map_or(0, |register| register.facts.shares.len() * 56);
-    let registers = [
-        register_bytes(&state.prices),
-        register_bytes(&state.buy_box),
-        register_bytes(&state.statistics),
-        register_bytes(&state.buy_box_statistics),
-        register_bytes(&state.history),
-        register_bytes(&state.offers),
-        register_bytes(&state.attributes),
-    ];
-    size_of::<MarketState>() + registers.iter().sum::<usize>() + attributes + sellers
+    let sellers = state
+        .buy_box
+        .as_ref()
+        .map_or(0, |register| register.facts.shares.len() * size_of::<SellerShare>());
+    let apart = shared_bytes(&state.buy_box_statistics) + shared_bytes(&state.history) + shared_bytes(&state.attributes);
+    size_of::<MarketState>() + apart + attributes + sellers
 }
 
 fn text_bytes<T: AsRef<str>>(text: &Option<T>) -> usize {
@@ -139,7 +137,7 @@ fn text_bytes<T: AsRef<str>>(text: &Option<T>) -> usize {
 mod tests {
     use compact_str::CompactString;
     use proptest::prelude::*;
-    use shared::domain::history::SellerShare;
+    use shared::domain::history::HistoryFacts;
     use shared::domain::price::{AttributeFacts, BuyBoxFacts, Category, PriceFacts};
     use shared::domain::{KeepaMinutes, Listing, Marketplace, ObservedAt, Percentage, Source, UnixMillis};
     use shared::ports::catalog::Version;
@@ -254,45 +252,41 @@ mod tests {
         }
     }
 
+    fn observed_at() -> ObservedAt {
+        ObservedAt {
+            last_update: KeepaMinutes(1),
+            fetched_at: UnixMillis(1),
+        }
+    }
+
     #[test]
     fn a_product_costs_what_its_parts_cost() {
-        fn register<T>(facts: T) -> Option<Register<T>> {
-            let observed_at = ObservedAt {
-                last_update: KeepaMinutes(1),
-                fetched_at: UnixMillis(1),
-            };
-            Some(Register {
-                observed_at,
-                facts: Arc::new(facts),
-            })
+        fn register<F: Into<T>, T>(facts: F) -> Option<Register<T>> {
+            Some(Register::new(observed_at(), facts))
         }
         let bytes = |change: fn(&mut MarketState)| {
-            let mut state = MarketState {
-                latest: register(()).expect("one").observed_at,
-                prices: None,
-                buy_box: None,
-                statistics: None,
-                buy_box_statistics: None,
-                history: None,
-                offers: None,
-                attributes: None,
-            };
+            let mut state = MarketState::observed(observed_at());
             change(&mut state);
             let mut stored = StoredProduct::clone(&product(1, 1).value);
-            let states = BTreeMap::from([(Source::Keepa, Arc::new(state))]);
+            let states = BySource::from([(Source::Keepa, Arc::new(state))]);
             stored.product.markets.insert(Marketplace::DE, states);
             approximate_bytes(&stored)
         };
         let nothing = bytes(|_| {});
-        assert_eq!(nothing, approximate_bytes(&product(1, 1).value) + 160 + size_of::<MarketState>());
+        assert_eq!(nothing, approximate_bytes(&product(1, 1).value) + 16 + size_of::<MarketState>());
         let text = |length: usize| Some("x".repeat(length));
         let mut listed = StoredProduct::clone(&product(1, 1).value);
         (listed.listing.title, listed.listing.image_url) = (text(20), text(300));
         assert_eq!(approximate_bytes(&listed), 512 + 320 + 320);
         let of_attributes = size_of::<AttributeFacts>() + 16;
         type Case = (&'static str, fn(&mut MarketState), usize);
-        let cases: [Case; 7] = [
-            ("prices", |state| state.prices = register(PriceFacts::default()), size_of::<PriceFacts>() + 16),
+        let cases: [Case; 8] = [
+            ("prices", |state| state.prices = register(PriceFacts::default()), 0),
+            (
+                "a history",
+                |state| state.history = register(HistoryFacts::default()),
+                size_of::<HistoryFacts>() + 16,
+            ),
             ("attributes", |state| state.attributes = register(AttributeFacts::default()), of_attributes),
             (
                 "texts",
@@ -327,11 +321,7 @@ mod tests {
                 },
                 of_attributes + 74,
             ),
-            (
-                "a buy box",
-                |state| state.buy_box = register(BuyBoxFacts::default()),
-                size_of::<BuyBoxFacts>() + 16,
-            ),
+            ("a buy box", |state| state.buy_box = register(BuyBoxFacts::default()), 0),
             (
                 "sellers",
                 |state| {
@@ -344,7 +334,7 @@ mod tests {
                         ..BuyBoxFacts::default()
                     });
                 },
-                size_of::<BuyBoxFacts>() + 16 + 112,
+                2 * size_of::<SellerShare>(),
             ),
         ];
         for (what, change, more) in cases {

@@ -125,7 +125,7 @@ fn fates(before: Option<&Product>, after: Option<&Product>, group: &Group) -> Ve
 /// What makes two records the same observation. A record has one marketplace of one source.
 pub(crate) fn identity(update: &Product) -> Option<(Marketplace, Source, ObservedAt)> {
     let (&marketplace, sources) = update.markets.first_key_value()?;
-    let (&source, state) = sources.first_key_value()?;
+    let (source, state) = sources.iter().next()?;
     Some((marketplace, source, state.latest))
 }
 
@@ -265,7 +265,7 @@ mod tests {
         let second = observation(1, Marketplace::DE, 10, 101, Some(2), None);
         for order in [vec![first.clone(), second.clone()], vec![second, first]] {
             let product = decide(None, &one_group(order)).write.expect("new");
-            let prices = product.markets[&Marketplace::DE][&Source::Keepa].prices.clone().expect("prices");
+            let prices = product.markets[&Marketplace::DE][Source::Keepa].prices.clone().expect("prices");
             assert_eq!((prices.facts.new, prices.observed_at.fetched_at), (Some(2), UnixMillis(101)));
         }
     }

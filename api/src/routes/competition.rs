@@ -85,10 +85,10 @@ struct MarketScoreDocument {
 impl CompetitionDocument {
     /// Of a marketplace's state; `leg` where it shows a price.
     pub(super) fn of(marketplace: Marketplace, state: &MarketState, leg: Option<Leg<'_>>) -> Self {
-        let prices = state.prices.as_ref().map(|register| &*register.facts);
-        let attributes = state.attributes.as_ref().map(|register| &*register.facts);
-        let offers = state.offers.as_ref().map(|register| &*register.facts);
-        let buy_box = state.buy_box.as_ref().map(|register| &*register.facts);
+        let prices = state.prices.as_ref().map(|register| &register.facts);
+        let attributes = state.attributes.as_ref().map(|register| &register.facts);
+        let offers = state.offers.as_ref().map(|register| &register.facts);
+        let buy_box = state.buy_box.as_ref().map(|register| &register.facts);
         let shares = buy_box.map_or(&[][..], |buy_box| &buy_box.shares);
         CompetitionDocument {
             sales_rank: prices.and_then(|prices| prices.sales_rank),
@@ -103,8 +103,8 @@ impl CompetitionDocument {
             sellers: shares
                 .iter()
                 .map(|share| SellerDocument {
-                    is_amazon: marketplace.amazon_seller_id() == Some(&share.seller_id),
-                    seller_id: share.seller_id.clone(),
+                    is_amazon: marketplace.amazon_seller_id() == Some(share.seller_id.as_str()),
+                    seller_id: share.seller_id.to_string(),
                     buy_box_percentage: share.share.into(),
                 })
                 .collect(),

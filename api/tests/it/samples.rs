@@ -82,7 +82,7 @@ pub fn reference() -> StoredProduct {
     let product = &mut stored_product.product;
     let mut state = |marketplace: Marketplace, change: &dyn Fn(&mut MarketState)| {
         change(Arc::make_mut(
-            product.markets.get_mut(&marketplace).expect("there").get_mut(&Source::Keepa).expect("there"),
+            product.markets.get_mut(&marketplace).expect("there").get_mut(Source::Keepa).expect("there"),
         ));
     };
     state(ES, &|state| {
@@ -114,7 +114,7 @@ pub fn reference() -> StoredProduct {
             },
         ));
         if let Some(prices) = &mut state.prices {
-            Arc::make_mut(&mut prices.facts).sales_rank = Some(42);
+            prices.facts.sales_rank = Some(42);
         }
     });
     stored(stored_product.product)

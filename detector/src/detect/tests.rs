@@ -199,7 +199,7 @@ fn a_leg_counts_up_to_its_age_and_not_a_millisecond_longer() {
 #[test]
 fn the_age_of_a_buy_box_counts_from_keepas_last_look_at_it() {
     let mut stored = fresh(1, &[(ES, 4799), (IT, 5499)]);
-    let state = std::sync::Arc::make_mut(stored.product.markets.get_mut(&ES).unwrap().get_mut(&Source::Keepa).unwrap());
+    let state = std::sync::Arc::make_mut(stored.product.markets.get_mut(&ES).unwrap().get_mut(Source::Keepa).unwrap());
     state.buy_box = Some(Register::new(
         state.latest,
         BuyBoxFacts {
@@ -556,7 +556,7 @@ proptest! {
 fn with_fees(referral: Option<&str>, fba_fee: Option<i64>) -> StoredProduct {
     let mut product = fresh(1, &[(ES, 4_990), (IT, 8_990)]);
     let sources = product.product.markets.get_mut(&IT).expect("a price in Italy");
-    let state = Arc::make_mut(sources.get_mut(&Source::Keepa).expect("Keepa's"));
+    let state = Arc::make_mut(sources.get_mut(Source::Keepa).expect("Keepa's"));
     let facts = AttributeFacts {
         referral_fee_percentage: referral.map(|percent| percent.parse().expect("a decimal")),
         fba_fee,

@@ -522,7 +522,7 @@ impl KeepaProduct<'_> {
     }
 }
 
-fn register<T>(observed_at: ObservedAt, facts: Option<T>) -> Option<Register<T>> {
+fn register<F: Into<T>, T>(observed_at: ObservedAt, facts: Option<F>) -> Option<Register<T>> {
     facts.map(|facts| Register::new(observed_at, facts))
 }
 
@@ -663,7 +663,7 @@ impl Stats<'_> {
             return Ok(Some(BuyBoxFacts::default()));
         }
         let updated_at = json::needed_time("product.stats.lastBuyBoxUpdate", self.last_buy_box_update)?;
-        let seller_id = wishes.text(self.buy_box_seller_id).filter(|id| !id.starts_with('-')).map(Cow::into_owned);
+        let seller_id = wishes.text(self.buy_box_seller_id).filter(|id| !id.starts_with('-')).map(CompactString::from);
         Ok(Some(BuyBoxFacts {
             landed,
             updated_at: updated_at

@@ -12,7 +12,7 @@
 //! let payload = br#"{"asin":"B0D1XD1ZV3","domain":3,"title":"Lamp","stats":{"current":4999}}"#;
 //! let input = Input { key: Some(b"B0D1XD1ZV3"), payload: Some(payload), timestamp: UnixMillis(1_768_132_800_000) };
 //! let decoded = decode(&input, UnixMillis(1_768_132_800_500)).unwrap();
-//! let state = &decoded.update.markets[&Marketplace::DE][&Source::Feed];
+//! let state = &decoded.update.markets[&Marketplace::DE][Source::Feed];
 //! assert_eq!(state.prices.as_ref().unwrap().facts.new, Some(4999));
 //! ```
 

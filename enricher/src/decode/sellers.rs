@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use compact_str::CompactString;
 use rust_decimal::Decimal;
 use shared::domain::history::{SellerShare, WINDOW_DAYS};
 use shared::domain::money::round_half_up;
@@ -41,7 +42,7 @@ pub(super) fn of_history(entries: Elements<'_>, last_update: KeepaMinutes, wishe
     let all = Decimal::from(minutes.values().sum::<i64>());
     let shares = minutes.into_iter().filter_map(|(seller, held)| {
         let share = round_half_up((Decimal::from(held) * Decimal::ONE_HUNDRED).checked_div(all)?, 2);
-        to_share(seller.to_owned(), share)
+        to_share(seller.into(), share)
     });
     let shares = in_order(shares.collect());
     (!shares.is_empty()).then_some(shares)
@@ -63,12 +64,12 @@ impl<'a> Members<'a> for Share<'a> {
 
 /// By seller; of one that stands twice, the last.
 #[derive(Debug, Default)]
-struct Sellers<'a>(BTreeMap<String, Json<'a>>);
+struct Sellers<'a>(BTreeMap<CompactString, Json<'a>>);
 
 impl<'a> Members<'a> for Sellers<'a> {
     fn member(&mut self, name: &str, scanner: &mut Scanner<'a>) -> Result<(), Stop> {
         let share = scanner.member_value()?;
-        self.0.insert(name.to_owned(), share);
+        self.0.insert(name.into(), share);
         Ok(())
     }
 }
@@ -90,7 +91,7 @@ fn is_seller(id: &str) -> bool {
     (1..=MAX_ID_CHARACTERS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-fn to_share(seller_id: String, mut percent: Decimal) -> Option<SellerShare> {
+fn to_share(seller_id: CompactString, mut percent: Decimal) -> Option<SellerShare> {
     percent.rescale(2);
     let share = Percentage(i64::try_from(percent.mantissa()).ok()?);
     (share.0 > 0).then_some(SellerShare { seller_id, share })

@@ -1,10 +1,8 @@
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use shared::domain::price::{BuyBoxFacts, OfferFacts, PriceFacts, StatisticsOrigin};
-use shared::domain::{KeepaMinutes, Listing, MarketState, Marketplace, ObservedAt, Source, Staleness, StoredProduct, UnixMillis};
+use shared::domain::{BySource, KeepaMinutes, Listing, MarketState, Marketplace, ObservedAt, Source, Staleness, StoredProduct, UnixMillis};
 
 use super::*;
 
@@ -35,7 +33,7 @@ fn envelope(product: &str) -> String {
 fn state_of(product: &Value) -> MarketState {
     let payload = envelope(&product.to_string());
     let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).unwrap_or_else(|refusal| panic!("{refusal}: {payload}"));
-    MarketState::clone(&decoded.update.markets[&Marketplace::DE][&Source::Keepa])
+    MarketState::clone(&decoded.update.markets[&Marketplace::DE][Source::Keepa])
 }
 
 fn refusal_of(payload: &str) -> RefusalClass {
@@ -206,7 +204,7 @@ fn sources_are_keepa_unless_a_user_observed_it() {
     ] {
         let payload = envelope("{}").replace("\"watchlist\"", source);
         let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect("decoded");
-        assert_eq!(decoded.update.markets[&Marketplace::DE].keys().collect::<Vec<_>>(), [&expected]);
+        assert_eq!(decoded.update.markets[&Marketplace::DE].keys().collect::<Vec<_>>(), [expected]);
     }
 }
 
@@ -218,7 +216,7 @@ fn a_product_that_lacks_everything_is_an_update_that_erases_nothing() {
         r#"{"stats":{},"csv":[]}"#,
     ] {
         let decoded = decode_bytes(ASIN.as_bytes(), envelope(product).as_bytes()).expect(product);
-        let state = &decoded.update.markets[&Marketplace::DE][&Source::Keepa];
+        let state = &decoded.update.markets[&Marketplace::DE][Source::Keepa];
         let expected = MarketState::observed(ObservedAt {
             last_update: KeepaMinutes::from_unix(NOW),
             fetched_at: NOW,
@@ -244,7 +242,7 @@ fn the_last_update_is_keepas_or_else_the_minute_of_the_fetch() {
     ] {
         let payload = envelope(&format!(r#"{{"lastUpdate":{given}}}"#));
         let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect(given);
-        assert_eq!(decoded.update.markets[&Marketplace::DE][&Source::Keepa].latest.last_update, expected, "{given}");
+        assert_eq!(decoded.update.markets[&Marketplace::DE][Source::Keepa].latest.last_update, expected, "{given}");
     }
 }
 
@@ -405,7 +403,7 @@ fn rank_list_price_and_the_holder_of_the_buy_box_are_kept() {
         new_offers_fbm: Some(0),
         ..PriceFacts::default()
     };
-    assert_eq!(*state.prices.as_ref().expect("prices").facts, expected);
+    assert_eq!(state.prices.as_ref().expect("prices").facts, expected);
     let expected = BuyBoxFacts {
         landed: Some(4999),
         updated_at: Some(KeepaMinutes(7_904_820)),
@@ -413,7 +411,7 @@ fn rank_list_price_and_the_holder_of_the_buy_box_are_kept() {
         is_fba: Some(true),
         ..BuyBoxFacts::default()
     };
-    assert_eq!(*state.buy_box.as_ref().expect("buy box").facts, expected);
+    assert_eq!(state.buy_box.as_ref().expect("buy box").facts, expected);
     for nobody in ["-1", "-2", ""] {
         let mut stats = stats.clone();
         stats["buyBoxSellerId"] = json!(nobody);
@@ -541,7 +539,7 @@ fn offers_are_carried_only_where_they_were_asked_for() {
     let current = slots(36, &[(1, 5000), (10, 5100), (7, 5299)]);
     assert_eq!(
         offers(json!({"retrievedOfferCount": 1, "offerCountFBA": 0, "offerCountFBM": -1, "current": current})),
-        Some(expected.into())
+        Some(expected)
     );
 }
 
@@ -708,7 +706,7 @@ fn a_wrong_type_where_no_price_depends_on_it_is_left_out_and_counted() {
     });
     let payload = envelope(&product.to_string());
     let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect("decoded");
-    let state = &decoded.update.markets[&Marketplace::DE][&Source::Keepa];
+    let state = &decoded.update.markets[&Marketplace::DE][Source::Keepa];
     assert_eq!(carried(state), (Some((Some(5000), None)), None));
     assert_eq!(state.attributes.as_ref().expect("codes").facts.product_codes, ["ok"]);
     assert!(decoded.ignored_fields >= 15, "{}", decoded.ignored_fields);
@@ -720,7 +718,7 @@ fn a_wrong_type_where_no_price_depends_on_it_is_left_out_and_counted() {
 fn a_broken_escape_costs_the_title_and_nothing_else() {
     let payload = envelope(r#"{"title":"half \ud83d of a pair","brand":"whole","stats":{"current":[-1,5000]}}"#);
     let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect("decoded");
-    let state = &decoded.update.markets[&Marketplace::DE][&Source::Keepa];
+    let state = &decoded.update.markets[&Marketplace::DE][Source::Keepa];
     let facts = &state.attributes.as_ref().expect("attributes").facts;
     assert_eq!(
         (facts.title.as_deref(), facts.brand.as_deref(), state.carries_price()),
@@ -761,7 +759,7 @@ fn the_bare_form_is_a_new_price_of_the_feed_at_the_records_time() {
     ] {
         let payload = format!(r#"{{"asin":"{ASIN}","domain":3,"title":"Lamp &amp; Co"{stats},"extra":[]}}"#);
         let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect(&payload);
-        let state = &decoded.update.markets[&Marketplace::DE][&Source::Feed];
+        let state = &decoded.update.markets[&Marketplace::DE][Source::Feed];
         assert_eq!(state.prices.as_ref().map(|register| register.facts.new), expected, "{payload}");
         assert_eq!(state.attributes.as_ref().expect("a title").facts.title.as_deref(), Some("Lamp & Co"));
         assert_eq!((state.latest.fetched_at, state.latest.last_update), (NOW, KeepaMinutes::from_unix(NOW)));
@@ -884,7 +882,7 @@ fn t42_fields_of_a_later_version_are_ignored() {
     let payload = envelope(&later.to_string()).replacen('{', r#"{"new_optional":{"a":1},"priority":7,"#, 1);
     let decoded = decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect("decoded");
     assert_eq!(decoded.ignored_fields, 0, "what is not known is not counted as wrong");
-    assert_eq!(*decoded.update.markets[&Marketplace::DE][&Source::Keepa], state_of(&known));
+    assert_eq!(*decoded.update.markets[&Marketplace::DE][Source::Keepa], state_of(&known));
 }
 
 /// Guard: `json::needed_*` refuse another type; taken out (for numbers, for arrays): the record passed as one without a price.
@@ -920,7 +918,7 @@ fn t42_a_field_that_was_removed_erases_nothing() {
         product.as_object_mut().expect("an object").remove(removed);
         let payload = envelope(&product.to_string()).replace(&NOW.0.to_string(), &(NOW.0 + 1).to_string());
         held.merge(&decode_bytes(ASIN.as_bytes(), payload.as_bytes()).expect(removed).update);
-        let state = &held.markets[&Marketplace::DE][&Source::Keepa];
+        let state = &held.markets[&Marketplace::DE][Source::Keepa];
         assert_eq!(carried(state), (Some((Some(5000), None)), Some(Some(4000))), "without {removed}");
     }
     // What makes a record one is missed, though.
@@ -970,7 +968,7 @@ fn decode_sample(product: &Value, fetched: UnixMillis) -> Decoded {
 }
 
 fn sample_state(decoded: &Decoded) -> &MarketState {
-    &decoded.update.markets[&Marketplace::US][&Source::Keepa]
+    &decoded.update.markets[&Marketplace::US][Source::Keepa]
 }
 
 #[test]
@@ -1029,7 +1027,7 @@ fn the_real_history_gives_the_prices_and_statistics_that_keepas_stats_give() {
     let (keepas, own) = (sample_state(&with_stats), sample_state(&with_history));
     assert_eq!(carried(own), (Some((Some(2599), None)), None));
     let prices = |state: &MarketState| {
-        let facts = state.prices.as_ref().expect("asked for").facts.as_ref().clone();
+        let facts = state.prices.as_ref().expect("asked for").facts.clone();
         (
             facts.new,
             facts.amazon,

@@ -6,6 +6,7 @@
 //!
 //! **A new field comes last in its struct, with a default, and none moves or goes**: catalogs hold facts by position.
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::keepa_time::KeepaMinutes;
@@ -139,7 +140,7 @@ impl HistoryFacts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SellerShare {
     /// Amazon's id of the seller.
-    pub seller_id: String,
+    pub seller_id: CompactString,
     /// Of the time the box was held.
     pub share: Percentage,
 }

@@ -18,6 +18,7 @@ pub mod price;
 pub mod product;
 pub mod profit;
 pub mod rates;
+pub mod source;
 
 pub use asin::Asin;
 pub use assessment::{Assessment, Trap, TrapReason};
@@ -27,5 +28,6 @@ pub use margin::Percentage;
 pub use marketplace::Marketplace;
 pub use money::{Currency, ExchangeRate, Money};
 pub use opportunity::{ListedOpportunity, Opportunity, OpportunityId};
-pub use product::{Effect, MarketState, ObservedAt, Product, Register, ShownPrice, Source, Staleness};
+pub use product::{Effect, MarketState, ObservedAt, Product, Register, ShownPrice, Staleness};
 pub use rates::ExchangeRates;
+pub use source::{BySource, Source};

@@ -92,7 +92,7 @@ pub struct BuyBoxFacts {
     pub updated_at: Option<KeepaMinutes>,
     /// Who holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub seller_id: Option<String>,
+    pub seller_id: Option<CompactString>,
     /// Fulfilled by Amazon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_fba: Option<bool>,

@@ -18,18 +18,7 @@ use super::keepa_time::{KeepaMinutes, UnixMillis};
 use super::marketplace::Marketplace;
 use super::money::Money;
 use super::price::{AttributeFacts, BuyBoxFacts, OfferFacts, PriceFacts, PriceKind, SeriesStatistics, StatisticsFacts};
-
-/// Who observed it. Sources are never ordered against each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// Keepa, through our producer.
-    Keepa,
-    /// An older feed that publishes bare records.
-    Feed,
-    /// A user of the API.
-    Observation,
-}
+use super::source::{BySource, Source};
 
 /// When a fact was true: Keepa's own update first, then our fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,28 +29,19 @@ pub struct ObservedAt {
     pub fetched_at: UnixMillis,
 }
 
-/// A last-writer-wins register.
-#[derive(Debug, PartialEq, Eq)]
+/// A last-writer-wins register: facts that are replaced as a whole and never changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Register<T> {
     /// When the facts were true.
     pub observed_at: ObservedAt,
-    /// The facts, replaced as a whole and never changed: the held product, its write and its publication share them.
-    pub facts: Arc<T>,
-}
-
-impl<T> Clone for Register<T> {
-    fn clone(&self) -> Self {
-        Register {
-            observed_at: self.observed_at,
-            facts: Arc::clone(&self.facts),
-        }
-    }
+    /// The facts; where they are large or own memory, shared by the held product, its write and its publication.
+    pub facts: T,
 }
 
 impl<T> Register<T> {
     /// Facts that were true at a time.
     #[must_use]
-    pub fn new(observed_at: ObservedAt, facts: impl Into<Arc<T>>) -> Self {
+    pub fn new(observed_at: ObservedAt, facts: impl Into<T>) -> Self {
         Register {
             observed_at,
             facts: facts.into(),
@@ -81,13 +61,13 @@ pub struct MarketState {
     /// Statistics of the new and Amazon series.
     pub statistics: Option<Register<StatisticsFacts>>,
     /// Statistics of the buy-box series (they cost tokens, so they come less often).
-    pub buy_box_statistics: Option<Register<SeriesStatistics>>,
+    pub buy_box_statistics: Option<Register<Arc<SeriesStatistics>>>,
     /// How the prices were spread over time.
-    pub history: Option<Register<HistoryFacts>>,
+    pub history: Option<Register<Arc<HistoryFacts>>>,
     /// Offers.
     pub offers: Option<Register<OfferFacts>>,
     /// Title, brand, categories, sizes, fees.
-    pub attributes: Option<Register<AttributeFacts>>,
+    pub attributes: Option<Register<Arc<AttributeFacts>>>,
 }
 
 /// An article over all marketplaces.
@@ -96,7 +76,7 @@ pub struct Product {
     /// Its id.
     pub asin: Asin,
     /// What each source says of each marketplace.
-    pub markets: BTreeMap<Marketplace, BTreeMap<Source, Arc<MarketState>>>,
+    pub markets: BTreeMap<Marketplace, BySource<Arc<MarketState>>>,
     /// The least `fetched_at` of all records, stale ones included.
     pub first_seen: UnixMillis,
     /// The greatest `fetched_at` merged.
@@ -161,12 +141,12 @@ fn wins<T: Serialize + PartialEq>(held: &Option<Register<T>>, update: &Option<Re
         (Some(held), Some(update)) => match update.observed_at.cmp(&held.observed_at) {
             Ordering::Greater => true,
             Ordering::Less => false,
-            Ordering::Equal => update.facts != held.facts && canonical_bytes(&*update.facts) > canonical_bytes(&*held.facts),
+            Ordering::Equal => update.facts != held.facts && canonical_bytes(&update.facts) > canonical_bytes(&held.facts),
         },
     }
 }
 
-fn join<T: Serialize + PartialEq>(held: &mut Option<Register<T>>, update: &Option<Register<T>>) {
+fn join<T: Serialize + PartialEq + Clone>(held: &mut Option<Register<T>>, update: &Option<Register<T>>) {
     if wins(held, update) {
         held.clone_from(update);
     }
@@ -202,7 +182,17 @@ impl MarketState {
         prices || self.buy_box.as_ref().is_some_and(|register| register.facts.landed.is_some())
     }
 
-    fn merge(&mut self, update: &MarketState) {
+    /// Takes over what `update` knows better; the update itself where nothing else is left.
+    fn merge(held: &mut Arc<MarketState>, update: &Arc<MarketState>) {
+        if update.replaces(held) {
+            held.clone_from(update);
+        } else {
+            // Copied only where it is shared with others.
+            Arc::make_mut(held).join(update);
+        }
+    }
+
+    fn join(&mut self, update: &MarketState) {
         self.latest = self.latest.max(update.latest);
         join(&mut self.prices, &update.prices);
         join(&mut self.buy_box, &update.buy_box);
@@ -211,6 +201,21 @@ impl MarketState {
         join(&mut self.history, &update.history);
         join(&mut self.offers, &update.offers);
         join(&mut self.attributes, &update.attributes);
+    }
+
+    /// Whether merging this update into what is held gives the update: it is newer in everything that is held.
+    fn replaces(&self, held: &MarketState) -> bool {
+        fn replaces<T: Serialize + PartialEq>(held: &Option<Register<T>>, update: &Option<Register<T>>) -> bool {
+            held.is_none() || wins(held, update)
+        }
+        self.latest >= held.latest
+            && replaces(&held.prices, &self.prices)
+            && replaces(&held.buy_box, &self.buy_box)
+            && replaces(&held.statistics, &self.statistics)
+            && replaces(&held.buy_box_statistics, &self.buy_box_statistics)
+            && replaces(&held.history, &self.history)
+            && replaces(&held.offers, &self.offers)
+            && replaces(&held.attributes, &self.attributes)
     }
 
     /// Whether merging this update would change anything.
@@ -307,7 +312,7 @@ impl Product {
     pub fn from_record(asin: Asin, marketplace: Marketplace, source: Source, state: MarketState) -> Self {
         let fetched_at = state.latest.fetched_at;
         let last_priced_at = state.carries_price().then_some(fetched_at);
-        let markets = BTreeMap::from([(marketplace, BTreeMap::from([(source, Arc::new(state))]))]);
+        let markets = BTreeMap::from([(marketplace, BySource::from([(source, Arc::new(state))]))]);
         Product {
             asin,
             markets,
@@ -326,11 +331,10 @@ impl Product {
         let mut changed = false;
         for (&marketplace, sources) in &update.markets {
             let held = self.markets.entry(marketplace).or_default();
-            for (&source, state) in sources {
-                match held.get_mut(&source) {
+            for (source, state) in sources.iter() {
+                match held.get_mut(source) {
                     Some(held) if held.is_changed_by(state) => {
-                        // Copied only where it is shared with others.
-                        Arc::make_mut(held).merge(state);
+                        MarketState::merge(held, state);
                         changed = true;
                     }
                     Some(_) => {}
@@ -350,7 +354,7 @@ impl Product {
     /// Whether merging this update would change anything.
     fn is_changed_by(&self, update: &Product) -> bool {
         let in_facts = update.states().any(|(marketplace, source, state)| {
-            let held = self.markets.get(&marketplace).and_then(|sources| sources.get(&source));
+            let held = self.markets.get(&marketplace).and_then(|sources| sources.get(source));
             held.is_none_or(|held| held.is_changed_by(state))
         });
         in_facts || update.first_seen < self.first_seen || update.last_updated > self.last_updated || update.last_priced_at > self.last_priced_at
@@ -376,7 +380,7 @@ impl Product {
     #[must_use]
     pub fn is_at_frontier_of(&self, held: &Product) -> bool {
         let in_facts = self.states().any(|(marketplace, source, state)| {
-            let held = held.markets.get(&marketplace).and_then(|sources| sources.get(&source));
+            let held = held.markets.get(&marketplace).and_then(|sources| sources.get(source));
             held.is_some_and(|held| held.holds_any_of(state))
         });
         in_facts
@@ -388,7 +392,7 @@ impl Product {
     fn states(&self) -> impl Iterator<Item = (Marketplace, Source, &MarketState)> {
         self.markets
             .iter()
-            .flat_map(|(&marketplace, sources)| sources.iter().map(move |(&source, state)| (marketplace, source, &**state)))
+            .flat_map(|(&marketplace, sources)| sources.iter().map(move |(source, state)| (marketplace, source, &**state)))
     }
 
     /// The state shown for a marketplace: Keepa's while it is fresher than [`Staleness::leg_millis`], else the freshest.
@@ -396,7 +400,7 @@ impl Product {
     pub fn shown_state(&self, marketplace: Marketplace, now: UnixMillis, staleness: Staleness) -> Option<(Source, &MarketState)> {
         let sources = self.markets.get(&marketplace)?;
         let instant = |source: Source, state: &MarketState| state.latest.instant(source);
-        if let Some(keepa) = sources.get(&Source::Keepa)
+        if let Some(keepa) = sources.get(Source::Keepa)
             && now.millis_since(instant(Source::Keepa, keepa)) < staleness.leg_millis
         {
             return Some((Source::Keepa, keepa));
@@ -405,8 +409,8 @@ impl Product {
         sources
             .iter()
             .rev()
-            .max_by_key(|(source, state)| instant(**source, state))
-            .map(|(source, state)| (*source, &**state))
+            .max_by_key(|(source, state)| instant(*source, state))
+            .map(|(source, state)| (source, &**state))
     }
 
     /// The landed price shown for a marketplace.
@@ -448,7 +452,7 @@ impl Product {
             .copied()
             .chain(others)
             .filter_map(|marketplace| self.markets.get(&marketplace))
-            .flat_map(BTreeMap::values)
+            .flat_map(BySource::values)
             .filter_map(|state| state.attributes.as_ref())
             .find_map(|register| pick(&register.facts))
     }
@@ -649,6 +653,21 @@ mod tests {
         };
         assert_eq!(price_at(day - 1), Some(5000));
         assert_eq!(price_at(day), Some(1));
+    }
+
+    #[test]
+    fn an_update_that_is_newer_in_all_that_is_held_is_taken_as_it_is_and_others_are_merged() {
+        let record = |minute, buy_box| Product::from_record(asin(), Marketplace::DE, Source::Keepa, state(minute, Some(5000), buy_box));
+        let state_of = |product: &Product| Arc::clone(&product.markets[&Marketplace::DE][Source::Keepa]);
+        let held = record(5, None);
+        for (update, is_taken) in [(record(7, None), true), (record(7, Some(Some(1))), true), (record(3, Some(Some(1))), false)] {
+            let both = merged(held.clone(), update.clone());
+            assert_eq!(Arc::ptr_eq(&state_of(&both), &state_of(&update)), is_taken, "{update:?}");
+        }
+        let with_buy_box = record(5, Some(Some(1)));
+        let without = record(7, None);
+        let both = merged(with_buy_box, without.clone());
+        assert!(!Arc::ptr_eq(&state_of(&both), &state_of(&without)) && state_of(&both).buy_box.is_some());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::json::{self, Form};
 use crate::domain::history::HistoryFacts;
 use crate::domain::listing::name_key;
 use crate::domain::price::{AttributeFacts, BuyBoxFacts, OfferFacts, PriceFacts, SeriesStatistics, StatisticsFacts};
-use crate::domain::{Asin, Listing, MarketState, Marketplace, ObservedAt, Percentage, Product, Register, Source, StoredProduct, UnixMillis};
+use crate::domain::{Asin, BySource, Listing, MarketState, Marketplace, ObservedAt, Percentage, Product, Register, Source, StoredProduct, UnixMillis};
 
 /// One product, as it is read. Times are Unix milliseconds, amounts minor units of the marketplace's currency.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -60,13 +60,13 @@ pub struct MarketDocument {
     #[serde(default)]
     pub statistics: Option<RegisterDocument<StatisticsFacts>>,
     #[serde(default)]
-    pub buy_box_statistics: Option<RegisterDocument<SeriesStatistics>>,
+    pub buy_box_statistics: Option<RegisterDocument<Arc<SeriesStatistics>>>,
     #[serde(default)]
-    pub history: Option<RegisterDocument<HistoryFacts>>,
+    pub history: Option<RegisterDocument<Arc<HistoryFacts>>>,
     #[serde(default)]
     pub offers: Option<RegisterDocument<OfferFacts>>,
     #[serde(default)]
-    pub attributes: Option<RegisterDocument<AttributeFacts>>,
+    pub attributes: Option<RegisterDocument<Arc<AttributeFacts>>>,
 }
 
 /// A register: when, and what.
@@ -76,7 +76,7 @@ pub struct RegisterDocument<T> {
     /// Absent: with the marketplace's newest record.
     #[serde(default)]
     pub observed_at: Option<ObservedAt>,
-    pub facts: Arc<T>,
+    pub facts: T,
 }
 
 impl From<MarketDocument> for MarketState {
@@ -149,7 +149,7 @@ pub fn append_catalog_json(stored: &StoredProduct, json: &mut Vec<u8>) {
         begin_entry(place, marketplace, json);
         json.push(b'{');
         for (place, (source, state)) in sources.iter().enumerate() {
-            begin_entry(place, source, json);
+            begin_entry(place, &source, json);
             json::append(&WrittenMarket::of(state, Times::OtherThanLatest), Form::Positional, json).expect(PLAIN);
         }
         json.push(b'}');
@@ -221,9 +221,9 @@ struct NameKeys {
 }
 
 /// With names, and a time in each register.
-struct WrittenMarkets<'a>(&'a BTreeMap<Marketplace, BTreeMap<Source, Arc<MarketState>>>);
+struct WrittenMarkets<'a>(&'a BTreeMap<Marketplace, BySource<Arc<MarketState>>>);
 
-struct WrittenSources<'a>(&'a BTreeMap<Source, Arc<MarketState>>);
+struct WrittenSources<'a>(&'a BySource<Arc<MarketState>>);
 
 #[derive(Serialize)]
 struct WrittenMarket<'a> {
@@ -235,13 +235,13 @@ struct WrittenMarket<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     statistics: Option<WrittenRegister<'a, StatisticsFacts>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    buy_box_statistics: Option<WrittenRegister<'a, SeriesStatistics>>,
+    buy_box_statistics: Option<WrittenRegister<'a, Arc<SeriesStatistics>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    history: Option<WrittenRegister<'a, HistoryFacts>>,
+    history: Option<WrittenRegister<'a, Arc<HistoryFacts>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     offers: Option<WrittenRegister<'a, OfferFacts>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    attributes: Option<WrittenRegister<'a, AttributeFacts>>,
+    attributes: Option<WrittenRegister<'a, Arc<AttributeFacts>>>,
 }
 
 #[derive(Serialize)]
@@ -269,7 +269,7 @@ impl<'a> WrittenMarket<'a> {
         fn register<T>(register: &Option<Register<T>>, at: impl Fn(ObservedAt) -> Option<ObservedAt>) -> Option<WrittenRegister<'_, T>> {
             register.as_ref().map(|register| WrittenRegister {
                 observed_at: at(register.observed_at),
-                facts: &*register.facts,
+                facts: &register.facts,
             })
         }
         WrittenMarket {
@@ -329,7 +329,9 @@ mod tests {
         })
     }
 
-    fn register<T: std::fmt::Debug + 'static>(facts: impl Strategy<Value = T> + 'static) -> BoxedStrategy<Option<Register<T>>> {
+    fn register<F: std::fmt::Debug + Into<T> + 'static, T: std::fmt::Debug + 'static>(
+        facts: impl Strategy<Value = F> + 'static,
+    ) -> BoxedStrategy<Option<Register<T>>> {
         prop::option::of((observed_at(), facts).prop_map(|(observed_at, facts)| Register::new(observed_at, facts))).boxed()
     }
 
@@ -361,7 +363,7 @@ mod tests {
             BuyBoxFacts {
                 landed,
                 updated_at: updated_at.map(KeepaMinutes),
-                seller_id,
+                seller_id: seller_id.map(CompactString::from),
                 is_fba,
                 is_amazon,
                 is_map,
@@ -371,7 +373,7 @@ mod tests {
                 shares: shares
                     .into_iter()
                     .map(|(seller_id, share)| SellerShare {
-                        seller_id,
+                        seller_id: seller_id.into(),
                         share: Percentage(share),
                     })
                     .collect(),
@@ -503,7 +505,10 @@ mod tests {
         (first, second, any::<bool>()).prop_map(
             |((latest, prices, buy_box), (statistics, buy_box_statistics, history, offers, attributes), is_of_latest)| MarketState {
                 latest,
-                prices: prices.map(|register| Register::new(if is_of_latest { latest } else { register.observed_at }, register.facts)),
+                prices: prices.map(|register: Register<PriceFacts>| Register {
+                    observed_at: if is_of_latest { latest } else { register.observed_at },
+                    ..register
+                }),
                 buy_box,
                 statistics,
                 buy_box_statistics,
@@ -520,7 +525,7 @@ mod tests {
 
     fn stored_product() -> impl Strategy<Value = StoredProduct> {
         let source = prop::sample::select(vec![Source::Keepa, Source::Feed, Source::Observation]);
-        let sources = prop::collection::btree_map(source, market_state().prop_map(Arc::new), 0..3);
+        let sources = prop::collection::vec((source, market_state().prop_map(Arc::new)), 0..3).prop_map(BySource::from_iter);
         let markets = prop::collection::btree_map(marketplace(), sources, 0..3);
         let shown_prices = prop::collection::btree_map(marketplace(), any::<i64>(), 0..4);
         let times = any::<(i64, i64, Option<i64>, i64, Option<i64>)>();

@@ -177,7 +177,7 @@ impl Recorder {
                 let product = stored.value.product;
                 revisions.insert(product.asin.to_string(), stored.value.revision);
                 for (market, sources) in &product.markets {
-                    let latest = sources[&Source::Keepa].latest;
+                    let latest = sources[Source::Keepa].latest;
                     let observed = (i64::from(latest.last_update.0), latest.fetched_at.0);
                     held.insert((product.asin.to_string(), market.code().to_owned()), observed);
                 }

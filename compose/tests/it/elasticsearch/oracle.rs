@@ -70,7 +70,7 @@ impl World {
         let mut stored = BTreeMap::new();
         for (asin, product) in self.products() {
             for (marketplace, sources) in product.product.markets {
-                let latest = sources[&Source::Keepa].latest;
+                let latest = sources[Source::Keepa].latest;
                 let observed = (i64::from(latest.last_update.0), latest.fetched_at.0);
                 stored.insert((asin.clone(), marketplace), observed);
             }

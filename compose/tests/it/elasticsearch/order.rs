@@ -44,7 +44,7 @@ async fn t12_the_newest_observation_wins_whoever_writes_last_and_whoever_is_answ
             .filter(|other| other.asin == update.asin && other.marketplace == update.marketplace);
         let newest = newest.max_by_key(|other| other.fetched_at).expect("itself at least");
         let stored = &world.products()[&update.asin];
-        let state = &stored.product.markets[&update.marketplace][&Source::Keepa];
+        let state = &stored.product.markets[&update.marketplace][Source::Keepa];
         assert_eq!(state.latest.fetched_at.0, newest.fetched_at, "{} {}", update.asin, update.marketplace);
         assert_eq!(stored.listing.prices.get(&update.marketplace), Some(&newest.price));
     }

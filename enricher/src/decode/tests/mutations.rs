@@ -171,7 +171,7 @@ fn the_originals_are_records_and_the_oracle_knows_their_prices() {
     for (original, now) in originals() {
         let decoded = decode_at(original.as_bytes(), *now).expect("an original is a record");
         let tree: Value = serde_json::from_str(original).expect("JSON");
-        let state = decoded.update.markets.values().flat_map(BTreeMap::values).next().expect("a state");
+        let state = decoded.update.markets.values().flat_map(BySource::values).next().expect("a state");
         let facts = &state.prices.as_ref().expect("prices").facts;
         assert_eq!((told(&tree, 0), told(&tree, 1)), (Some(facts.amazon), Some(facts.new)));
     }

@@ -72,11 +72,11 @@ impl<'a> Leg<'a> {
     }
 
     fn prices(&self) -> Option<&'a PriceFacts> {
-        self.state.prices.as_ref().map(|register| &*register.facts)
+        self.state.prices.as_ref().map(|register| &register.facts)
     }
 
     fn buy_box(&self) -> Option<&'a BuyBoxFacts> {
-        self.state.buy_box.as_ref().map(|register| &*register.facts)
+        self.state.buy_box.as_ref().map(|register| &register.facts)
     }
 
     fn statistics(&self) -> Option<&'a SeriesStatistics> {

@@ -1,6 +1,5 @@
 //! Reasons to distrust an opportunity, and the confidence that is left.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,6 +10,7 @@ use crate::domain::margin::Percentage;
 use crate::domain::marketplace::Marketplace;
 use crate::domain::money::divide_half_up;
 use crate::domain::product::{Product, Staleness};
+use crate::domain::source::BySource;
 
 /// Keepa's product type of a variation parent, which nobody can buy.
 const VARIATION_PARENT: i32 = 5;
@@ -261,7 +261,7 @@ fn have_other_sizes(source: &Leg<'_>, target: &Leg<'_>) -> Verdict {
 /// Whether some marketplace tells a variation parent. It shows no price there, so that one is no leg: all are looked at.
 #[must_use]
 pub fn has_variation_parent(product: &Product) -> bool {
-    let mut states = product.markets.values().flat_map(BTreeMap::values);
+    let mut states = product.markets.values().flat_map(BySource::values);
     states.any(|state| {
         let attributes = state.attributes.as_ref();
         attributes.is_some_and(|attributes| attributes.facts.product_type == VARIATION_PARENT)

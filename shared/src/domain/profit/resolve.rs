@@ -15,8 +15,9 @@ use super::share::Share;
 use super::tables::{EVERYTHING_ELSE, FbaSize, STANDARD, Tables, is_in_eu};
 use crate::domain::marketplace::Marketplace;
 use crate::domain::money::{Currency, ExchangeRate, Money, MoneyError};
-use crate::domain::product::{Product, Source};
+use crate::domain::product::Product;
 use crate::domain::rates::{ExchangeRates, RatesOrigin};
+use crate::domain::source::Source;
 
 /// What the question itself says: it comes before everything else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,7 +77,7 @@ impl<'a> ArticleFacts<'a> {
     /// What Keepa tells of a product in a marketplace.
     #[must_use]
     pub fn of(product: &'a Product, market: Marketplace) -> ArticleFacts<'a> {
-        let state = product.markets.get(&market).and_then(|sources| sources.get(&Source::Keepa));
+        let state = product.markets.get(&market).and_then(|sources| sources.get(Source::Keepa));
         let Some(attributes) = state.and_then(|state| state.attributes.as_ref()) else {
             return ArticleFacts::default();
         };

@@ -1,13 +1,11 @@
 //! Other forms of a word, on servers with and without analyzers.
 
-use std::collections::BTreeMap;
-
 use elasticsearch::http::Method;
 use serde_json::{Value, json};
 use shared::adapters::elastic::reindex::{Documents, Plan};
 use shared::adapters::elastic::{ElasticCatalog, ElasticConfig};
 use shared::domain::price::AttributeFacts;
-use shared::domain::{Marketplace, Register, Source, StoredProduct};
+use shared::domain::{BySource, Marketplace, Register, Source, StoredProduct};
 use shared::ports::Catalog as _;
 use shared::ports::catalog::ProductQuery;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +18,7 @@ use super::{all_written, creates, elasticsearch};
 /// A product that is called so in these marketplaces.
 fn called(number: usize, titles: &[(Marketplace, &str)]) -> StoredProduct {
     let mut stored = some(1, number + 1).remove(number);
-    let state = stored.product.markets.remove(&Marketplace::DE).unwrap().remove(&Source::Keepa).unwrap();
+    let state = stored.product.markets.remove(&Marketplace::DE).unwrap().remove(Source::Keepa).unwrap();
     for (marketplace, title) in titles {
         let mut state = (*state).clone();
         state.attributes = Some(Register::new(
@@ -30,7 +28,7 @@ fn called(number: usize, titles: &[(Marketplace, &str)]) -> StoredProduct {
                 ..AttributeFacts::default()
             },
         ));
-        stored.product.markets.insert(*marketplace, BTreeMap::from([(Source::Keepa, state.into())]));
+        stored.product.markets.insert(*marketplace, BySource::from([(Source::Keepa, state.into())]));
     }
     stored.listing.title = Some(titles[0].1.to_owned());
     (stored.listing.brand, stored.listing.category) = (None, None);

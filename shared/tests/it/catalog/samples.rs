@@ -13,8 +13,8 @@ use shared::domain::opportunity::{ClosedReason, Evaluation, EventKind, LastEvent
 use shared::domain::price::{AttributeFacts, Category, PriceFacts};
 use shared::domain::profit::{ArticleFacts, Given, Net, Route, Seller, Sources, resolve};
 use shared::domain::{
-    Asin, Assessment, Currency, KeepaMinutes, Listing, MarketState, Marketplace, Money, ObservedAt, Opportunity, OpportunityId, Percentage, Product, Register,
-    Source, StoredProduct, Trap, TrapReason, UnixMillis,
+    Asin, Assessment, BySource, Currency, KeepaMinutes, Listing, MarketState, Marketplace, Money, ObservedAt, Opportunity, OpportunityId, Percentage, Product,
+    Register, Source, StoredProduct, Trap, TrapReason, UnixMillis,
 };
 use shared::ports::catalog::{OpportunityQuery, OpportunitySort, ProductQuery, ProductSort, Sort, StateQuery, StateRecord};
 
@@ -90,7 +90,7 @@ pub(crate) fn product(random: &mut SmallRng, number: usize) -> StoredProduct {
     StoredProduct {
         product: Product {
             asin: asin(number),
-            markets: BTreeMap::from([(Marketplace::DE, BTreeMap::from([(Source::Keepa, state.into())]))]),
+            markets: BTreeMap::from([(Marketplace::DE, BySource::from([(Source::Keepa, state.into())]))]),
             first_seen,
             last_updated: at(random.random_range(0..20)),
             last_priced_at: random.random_bool(0.8).then(|| at(random.random_range(0..20))),

@@ -287,7 +287,7 @@ fn observed() -> ObservedAt {
     }
 }
 
-fn register<T>(facts: T) -> Option<Register<T>> {
+fn register<F: Into<T>, T>(facts: F) -> Option<Register<T>> {
     Some(Register::new(observed(), facts))
 }
 

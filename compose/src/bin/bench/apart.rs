@@ -1,5 +1,6 @@
-//! What this program itself does for a measurement is done in a process of its own: one that has planned, written and compared
-//! hundreds of thousands of records has a heap by which the same work takes up to a third longer or not.
+//! What this program itself does for a measurement is done in a process of its own. Done by one that has planned, written and
+//! compared hundreds of thousands of records before, reading alone took 0.36 to 0.50 CPU seconds for 100,000 records within one
+//! run, depending on what had been done; since, 0.47 to 0.49.
 
 use std::process::Stdio;
 
@@ -53,7 +54,7 @@ impl Task {
             .output()
             .await?;
         ensure!(output.status.success(), "{:?} apart ended with {}", self.work, output.status);
-        serde_json::from_slice(&output.stdout).with_context(|| format!("{:?} apart", self.work))
+        serde_json::from_slice(&output.stdout).with_context(|| format!("{:?} apart told no measurement", self.work))
     }
 
     /// Does it in this process, and tells the result on the standard output.
@@ -61,7 +62,7 @@ impl Task {
     /// # Errors
     /// A task that cannot be read; what the servers say.
     pub async fn run(text: &str) -> anyhow::Result<()> {
-        let task: Task = serde_json::from_str(text).context("a task")?;
+        let task: Task = serde_json::from_str(text).with_context(|| format!("{text} is no task to be done apart"))?;
         let servers = Servers::under(task.prefix, task.partitions)?;
         let measured = match task.work {
             Work::Reading => yardsticks::consume(&servers, task.records).await?,

@@ -21,23 +21,21 @@ impl Goal {
     /// The least of some values has to be this much.
     #[must_use]
     pub fn at_least(goal: impl Into<String>, wanted: f64, seen: impl IntoIterator<Item = f64>) -> Goal {
-        Goal {
-            goal: goal.into(),
-            wanted,
-            seen: seen.into_iter().fold(f64::NAN, f64::min),
-            at_least: true,
-            spent: String::new(),
-        }
+        Goal::new(goal, wanted, seen.into_iter().fold(f64::NAN, f64::min), true)
     }
 
     /// The most of some values may be this much.
     #[must_use]
     pub fn at_most(goal: impl Into<String>, wanted: f64, seen: impl IntoIterator<Item = f64>) -> Goal {
+        Goal::new(goal, wanted, seen.into_iter().fold(f64::NAN, f64::max), false)
+    }
+
+    fn new(goal: impl Into<String>, wanted: f64, seen: f64, at_least: bool) -> Goal {
         Goal {
             goal: goal.into(),
             wanted,
-            seen: seen.into_iter().fold(f64::NAN, f64::max),
-            at_least: false,
+            seen,
+            at_least,
             spent: String::new(),
         }
     }

@@ -110,13 +110,7 @@ impl EventLogSettings {
     /// As the client library takes them.
     fn extra(&self, embedded: bool) -> BTreeMap<String, String> {
         let session = self.session_timeout.filter(|_| !embedded);
-        let settings = session.into_iter().flat_map(|timeout| {
-            [
-                ("session.timeout.ms", timeout.as_millis()),
-                // Some may get lost before the member does.
-                ("heartbeat.interval.ms", (timeout / 6).min(Duration::from_secs(3)).as_millis()),
-            ]
-        });
+        let settings = session.into_iter().map(|timeout| ("session.timeout.ms", timeout.as_millis()));
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_string()));
         // The embedded broker listens on this machine alone and knows neither.
         let access = if embedded { BTreeMap::new() } else { self.access.settings() };

@@ -77,7 +77,10 @@ impl std::fmt::Debug for EventLogConfig {
 }
 
 /// Extra settings that only members of a group know; other clients would warn of them.
-const OF_MEMBERS: [&str; 3] = ["session.timeout.ms", "heartbeat.interval.ms", "max.poll.interval.ms"];
+const OF_MEMBERS: [&str; 2] = ["session.timeout.ms", "max.poll.interval.ms"];
+/// A member learns from the answer that the group is balanced anew. Until the last one has, those that gave their partitions
+/// back stand still: at 3,000, the library's default, a second and a third member held up all for as many seconds.
+const HEARTBEAT_MS: &str = "500";
 
 /// What a fetch brings of one partition, compressed: a few megabytes of records where they shrink as Keepa's do. They are
 /// unpacked at once and stay until the last of them is taken over, outside of what `queued.max.messages.kbytes` bounds.
@@ -164,7 +167,7 @@ impl EventLogConfig {
             .set("partition.assignment.strategy", "range,roundrobin")
             .set("max.poll.interval.ms", "300000")
             .set("session.timeout.ms", if self.embedded { "6000" } else { "30000" })
-            .set("heartbeat.interval.ms", if self.embedded { "1000" } else { "3000" });
+            .set("heartbeat.interval.ms", HEARTBEAT_MS);
         if let Some(instance) = self.instance_id(group) {
             config.set("group.instance.id", instance);
         }

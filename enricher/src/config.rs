@@ -17,7 +17,8 @@ pub struct Config {
     ///   With more, the buffers hold no second batch while the first is on its way.
     /// - `ENRICHER_LINGER` (10ms): how long the first of them waits for others.
     /// - `ENRICHER_WRITES` (8): calls of the catalog at a time, at most.
-    /// - `ENRICHER_BUFFER_BYTES` (8 MiB): what is held per partition before it is paused; of all together, three times that.
+    /// - `ENRICHER_BUFFER_BYTES` (8 MiB): what is held per partition before it is paused; of all together, four times that at most, of
+    ///   which a partition has what the others leave.
     /// - `MERGE_CACHE_BYTES` (16 MiB): how much merged state is kept, all partitions together.
     /// - `ENRICHER_KNOWN_RECORDS` (400,000): settled records that are known again, all partitions together.
     /// - `DLQ_LIMIT_PERCENT` (50): a partition with a greater share of refused records halts; 100 never halts.
@@ -45,7 +46,7 @@ impl Config {
                 max_calls: environment.integer("ENRICHER_WRITES", 8, 1..=64),
                 high_water_bytes,
                 low_water_bytes: high_water_bytes / 2,
-                member_bytes: high_water_bytes.saturating_mul(3),
+                member_bytes: high_water_bytes.saturating_mul(4),
                 window_records: 100_000,
                 cache_bytes: environment.integer("MERGE_CACHE_BYTES", 16 * MIB, 0..=usize::MAX),
                 known_records: environment.integer("ENRICHER_KNOWN_RECORDS", 400_000, 0..=usize::MAX),

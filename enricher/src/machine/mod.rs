@@ -73,7 +73,7 @@ pub struct Settings {
     pub high_water_bytes: usize,
     /// A paused partition holding less than this goes on.
     pub low_water_bytes: usize,
-    /// What all partitions may hold together: where there are many, the two marks are lower.
+    /// What all partitions may hold together: what is left of it is what one of them may hold, if that is less.
     pub member_bytes: usize,
     /// A partition with more records between the first unsettled one and the last is paused; goes on below half of it.
     pub window_records: usize,
@@ -356,6 +356,8 @@ struct Common {
     calls: u64,
     /// Partitions that are owned.
     owned: usize,
+    /// What they hold together.
+    held_bytes: usize,
     outputs: Vec<Output>,
 }
 
@@ -382,6 +384,7 @@ impl Machine {
             tally: Tally::default(),
             calls: 0,
             owned: 0,
+            held_bytes: 0,
             outputs: Vec::new(),
             settings,
         };
@@ -560,14 +563,22 @@ impl Common {
         self.outputs.push(output);
     }
 
-    /// What each partition may hold of all that the member may.
-    fn share_bytes(&self) -> usize {
-        self.settings.member_bytes / self.owned.max(1)
+    /// A partition holding more than this is paused: as much as is left to all of them. So a burst of one finds room
+    /// while the others hold little, and where n hold much each has one part in n + 1 (the dynamic thresholds of switches
+    /// that share a buffer among their ports: Choudhury and Hahne, 1998).
+    fn high_water_bytes(&self) -> usize {
+        let left = self.settings.member_bytes.saturating_sub(self.held_bytes);
+        self.settings.high_water_bytes.min(left)
     }
 
-    /// A partition holding more than this is paused.
-    fn high_water_bytes(&self) -> usize {
-        self.settings.high_water_bytes.min(self.share_bytes())
+    /// A paused partition holding less than this goes on.
+    fn low_water_bytes(&self) -> usize {
+        self.settings.low_water_bytes.min(self.high_water_bytes() / 2)
+    }
+
+    /// What each partition may hold if all of them do.
+    fn share_bytes(&self) -> usize {
+        self.settings.high_water_bytes.min(self.settings.member_bytes / (self.owned + 1))
     }
 
     /// Whether the catalog may be called now.

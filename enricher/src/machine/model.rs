@@ -304,6 +304,10 @@ impl World {
             // The record that went over the mark is held; the next is not given.
             assert!(machine.bytes(partition) <= HIGH_WATER + 8_000, "{} bytes are held", machine.bytes(partition));
         }
+        let bytes: usize = (0..PARTITIONS).map(|partition| machine.bytes(partition)).sum();
+        assert_eq!(machine.common.held_bytes, bytes);
+        let over = PARTITIONS.unsigned_abs() as usize * 8_000;
+        assert!(bytes <= machine.common.settings.member_bytes + over, "{bytes} bytes are held by all");
     }
 
     fn assign(&mut self, partition: i32, to: usize) {

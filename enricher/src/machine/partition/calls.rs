@@ -78,7 +78,7 @@ impl Partition {
     /// Whether waiting for more would be of no use: to a partition that is paused nothing comes.
     pub(in crate::machine) fn has_full_batch(&self, common: &Common) -> bool {
         // Of many partitions none may hold a full batch and what gathers beside it: then half of what it may hold is a batch.
-        let is_half_full = || self.calls.is_empty() && self.open.bytes() > common.high_water_bytes() / 2;
+        let is_half_full = || self.calls.is_empty() && self.open.bytes() > common.share_bytes() / 2;
         self.paused || self.ready.len() >= common.settings.batch_products || is_half_full()
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Partition {
     closed: bool,
     paused: bool,
     open: Tracker,
+    /// What of it is in [`Common::held_bytes`].
+    told_bytes: usize,
     lanes: HashMap<Asin, Lane>,
     /// Lanes that have something to do and are not busy, in the order in which they became so.
     ready: VecDeque<Asin>,
@@ -64,6 +66,7 @@ impl Partition {
             closed: false,
             paused: false,
             open: Tracker::default(),
+            told_bytes: 0,
             lanes: HashMap::new(),
             ready: VecDeque::new(),
             ready_since: Duration::ZERO,
@@ -220,10 +223,17 @@ impl Partition {
         &self.cache
     }
 
+    /// Says what it holds now.
+    fn tell_bytes(&mut self, bytes: usize, common: &mut Common) {
+        common.held_bytes = common.held_bytes - self.told_bytes + bytes;
+        self.told_bytes = bytes;
+    }
+
     fn pause_or_resume(&mut self, common: &mut Common) {
+        self.tell_bytes(self.open.bytes(), common);
         let settings = &common.settings;
         let (bytes, records) = if self.paused {
-            (settings.low_water_bytes.min(common.share_bytes() / 4), settings.window_records / 2)
+            (common.low_water_bytes(), settings.window_records / 2)
         } else {
             (common.high_water_bytes(), settings.window_records)
         };
@@ -257,6 +267,7 @@ impl Partition {
     pub(super) fn end(mut self, common: &mut Common) {
         common.tally.given_up += u64::try_from(self.open.unsettled()).unwrap_or(u64::MAX);
         self.close(common);
+        self.tell_bytes(0, common);
         self.say_of_log(None, common);
         if self.said_halted.take().is_some() {
             common.put(Output::Trouble(Trouble::Halted(self.number), None));

@@ -379,8 +379,12 @@ fn client_cpu_goal(what: &str, client: Spread) -> Goal {
 /// How many times as fast as the Python design a first fill is, in rounds that have both.
 fn of_classic(rounds: &[Round]) -> Option<Spread> {
     let ratios = rounds.iter().filter_map(|round| {
-        let of_bulk = |what: &str| round.results.iter().find(|result| result.what == what).map(|result| result.of_bulk);
-        Some(of_bulk(what::FIRST_FILL)? / of_bulk(what::CLASSIC)?)
+        let of_bulk = |what: &str| {
+            let all = round.results.iter().filter(|result| result.what == what).map(|result| result.of_bulk);
+            Spread::of(all).median
+        };
+        let ratio = of_bulk(what::FIRST_FILL) / of_bulk(what::CLASSIC);
+        (!ratio.is_nan()).then_some(ratio)
     });
     let ratios: Vec<f64> = ratios.collect();
     (!ratios.is_empty()).then(|| Spread::of(ratios))

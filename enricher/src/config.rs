@@ -17,8 +17,8 @@ pub struct Config {
     ///   With more, the buffers hold no second batch while the first is on its way.
     /// - `ENRICHER_LINGER` (10ms): how long the first of them waits for others.
     /// - `ENRICHER_WRITES` (8): calls of the catalog at a time, at most.
-    /// - `ENRICHER_BUFFER_BYTES` (8 MiB): what is held per partition before it is paused; of all together, four times that at most, of
-    ///   which a partition has what the others leave.
+    /// - `ENRICHER_BUFFER_BYTES` (8 MiB): what is held per partition before it is paused; of all together, some five times that at most:
+    ///   a partition has what the others leave of four, and always a quarter of an even share.
     /// - `MERGE_CACHE_BYTES` (16 MiB): how much merged state is kept, all partitions together.
     /// - `ENRICHER_KNOWN_RECORDS` (400,000): settled records that are known again, all partitions together.
     /// - `DLQ_LIMIT_PERCENT` (50): a partition with a greater share of refused records halts; 100 never halts.

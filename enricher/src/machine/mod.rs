@@ -73,7 +73,7 @@ pub struct Settings {
     pub high_water_bytes: usize,
     /// A paused partition holding less than this goes on.
     pub low_water_bytes: usize,
-    /// What all partitions may hold together: what is left of it is what one of them may hold, if that is less.
+    /// What all partitions may hold together, but for a quarter of it: what is left of it is what one of them may hold, if that is less.
     pub member_bytes: usize,
     /// A partition with more records between the first unsettled one and the last is paused; goes on below half of it.
     pub window_records: usize,
@@ -565,10 +565,12 @@ impl Common {
 
     /// A partition holding more than this is paused: as much as is left to all of them. So a burst of one finds room
     /// while the others hold little, and where n hold much each has one part in n + 1 (the dynamic thresholds of switches
-    /// that share a buffer among their ports: Choudhury and Hahne, 1998).
+    /// that share a buffer among their ports: Choudhury and Hahne, 1998). A quarter of an even share is always left: of
+    /// those that are halted, each keeps what it holds.
     fn high_water_bytes(&self) -> usize {
         let left = self.settings.member_bytes.saturating_sub(self.held_bytes);
-        self.settings.high_water_bytes.min(left)
+        let least = self.settings.member_bytes / 4 / self.owned.max(1);
+        self.settings.high_water_bytes.min(left.max(least))
     }
 
     /// A paused partition holding less than this goes on.

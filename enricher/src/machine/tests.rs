@@ -395,7 +395,7 @@ fn a_partition_is_paused_above_its_marks_or_what_the_others_leave_and_goes_on_at
         ("as much as is left", member(18 * weight), 0, 10, 6),
         ("a byte less is left", member(18 * weight - 1), 0, 9, 5),
         ("as much as others leave", member(18 * weight), 6, 7, 4),
-        ("others leave nothing", member(18 * weight), 18, 1, 0),
+        ("others leave nothing: a quarter of an even share", member(18 * weight), 18, 3, 1),
         ("the window", window(4), 0, 5, 2),
         ("an odd window", window(5), 0, 6, 2),
     ] {

@@ -73,7 +73,8 @@ pub struct Settings {
     pub high_water_bytes: usize,
     /// A paused partition holding less than this goes on.
     pub low_water_bytes: usize,
-    /// What all partitions may hold together, but for a quarter of it: what is left of it is what one of them may hold, if that is less.
+    /// What all partitions may hold together, and a quarter more where some keep all of it: what is left is what one of
+    /// them may hold, if that is less than its mark.
     pub member_bytes: usize,
     /// A partition with more records between the first unsettled one and the last is paused; goes on below half of it.
     pub window_records: usize,

@@ -79,7 +79,7 @@ impl std::fmt::Debug for EventLogConfig {
 /// Extra settings that only members of a group know; other clients would warn of them.
 const OF_MEMBERS: [&str; 2] = ["session.timeout.ms", "max.poll.interval.ms"];
 /// A member learns from the answer that the group is balanced anew. Until the last one has, those that gave their partitions
-/// back stand still: at 3,000, the library's default, a second and a third member held up all for as many seconds.
+/// back stand still: at 3,000, the library's default, for as long as that.
 const HEARTBEAT_MS: &str = "500";
 
 /// What a fetch brings of one partition, compressed: a few megabytes of records where they shrink as Keepa's do. They are

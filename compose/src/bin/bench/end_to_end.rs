@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(1_800);
 /// What takes a second is measured so often in a round, each time beside `_bulk`.
 const SHORT_TURNS: usize = 3;
-/// The Python design does in seconds what Elasticsearch is at work for afterwards, too, now here, now there.
+/// So often the Python design: Elasticsearch's part of what it costs differs most from one time to the next.
 const CLASSIC_TURNS: usize = 2;
 /// A process that is stopped while records are published stays in its group.
 const SESSION: (&str, &str) = ("KAFKA_SESSION_TIMEOUT", "5m");
